@@ -1,0 +1,1 @@
+"""The raw limits the product is measured against; nothing here imports the product."""

@@ -1,0 +1,1 @@
+"""The performance bars of Zhike as one command."""

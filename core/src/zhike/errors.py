@@ -1,0 +1,88 @@
+"""Errors that carry a code, an HTTP status and a text for the reader; anything else that is raised is a defect."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from zhike.i18n import Text
+
+
+class ZhikeError(Exception):
+    """An error with a message for whoever asked.
+
+    Args:
+        message: What is wrong, where, and what was expected.
+        code: A stable word for programs; the class's own when absent.
+        retry_after: Seconds after which the same request may succeed, or None.
+    """
+
+    status: ClassVar[int] = 500
+    default_code: ClassVar[str] = "internal"
+
+    def __init__(self, message: Text, *, code: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(str(message))
+        self.message = message
+        self.code = code or self.default_code
+        self.retry_after = retry_after
+
+
+class BadRequest(ZhikeError):
+    """What was sent cannot be understood or is not allowed (HTTP 400)."""
+
+    status = 400
+    default_code = "bad_request"
+
+
+class Unauthorized(ZhikeError):
+    """No valid token came with the request (HTTP 401)."""
+
+    status = 401
+    default_code = "unauthorized"
+
+
+class Forbidden(ZhikeError):
+    """The actor's role does not grant the permission (HTTP 403)."""
+
+    status = 403
+    default_code = "forbidden"
+
+
+class NotFound(ZhikeError):
+    """There is no such thing, or it is outside the actor's scope (HTTP 404)."""
+
+    status = 404
+    default_code = "not_found"
+
+
+class Conflict(ZhikeError):
+    """The request contradicts what is stored (HTTP 409)."""
+
+    status = 409
+    default_code = "conflict"
+
+
+class TooLarge(ZhikeError):
+    """The body is larger than the limit (HTTP 413)."""
+
+    status = 413
+    default_code = "too_large"
+
+
+class TooMany(ZhikeError):
+    """More work is waiting than is allowed (HTTP 429)."""
+
+    status = 429
+    default_code = "too_many"
+
+
+class Unavailable(ZhikeError):
+    """The database cannot be used at the moment (HTTP 503)."""
+
+    status = 503
+    default_code = "unavailable"
+
+
+class Refused(ZhikeError):
+    """A command cannot run here; the message says what mends it."""
+
+    default_code = "refused"

@@ -1,0 +1,83 @@
+"""Texts in the reader's language: message ids are English, catalogs lie in locale/<language>/LC_MESSAGES/zhike.po."""
+
+from __future__ import annotations
+
+import functools
+import gettext
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+LOCALES = ("zh_CN", "en")
+_CATALOGS = Path(__file__).parent / "locale"
+
+
+class Text(msgspec.Struct, frozen=True):
+    """A translatable text: the English message id and the values put into its `{name}` places.
+
+    Args:
+        msgid: English text with `str.format` places; it is the key of the catalogs.
+        params: Values for the places; texts are cut to 200 characters when shown.
+    """
+
+    msgid: str
+    params: dict[str, Any] = {}
+
+    def render(self, locale: str) -> str:
+        """Return the text in `locale` (one of `LOCALES`; any other reads as English)."""
+        params = {key: _short(value) for key, value in self.params.items()}
+        return _translations(locale).gettext(self.msgid).format(**params)
+
+    def __str__(self) -> str:
+        return self.render("en")
+
+
+def text(msgid: str, **params: object) -> Text:
+    """Return `msgid` with its params as a `Text`; the catalogs are made from the calls of this function."""
+    return Text(msgid, params)
+
+
+def pick_locale(accept_language: str | None, default: str) -> str:
+    """Return the first supported locale an Accept-Language header names, or `default`.
+
+    Args:
+        accept_language: The header's value, such as `zh-CN,zh;q=0.9,en;q=0.8`.
+        default: The deployment's locale.
+    """
+    ranked: list[tuple[float, str]] = []
+    for part in (accept_language or "").split(",")[:20]:
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            weight = float(quality) if quality else 1.0
+        except ValueError:
+            continue
+        language = tag.strip().lower().split("-")[0]
+        locale = {"zh": "zh_CN", "en": "en"}.get(language)
+        if locale and weight > 0:
+            ranked.append((-weight, locale))
+    return min(ranked, key=lambda entry: entry[0])[1] if ranked else default
+
+
+def _short(value: object) -> object:
+    return value if isinstance(value, int | float) else _cut(str(value))
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= 200 else value[:200] + "…"
+
+
+@functools.cache
+def _translations(locale: str) -> gettext.NullTranslations:
+    source = _CATALOGS / locale / "LC_MESSAGES" / "zhike.po"
+    if locale not in LOCALES or not source.exists():
+        return gettext.NullTranslations()
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    compiled = io.BytesIO()
+    with source.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=locale))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)

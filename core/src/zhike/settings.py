@@ -1,0 +1,94 @@
+"""What one installation is configured with, read from the environment once per process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from zhike.errors import Refused
+from zhike.i18n import LOCALES, text
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The deployment's settings.
+
+    Args:
+        data: Folder of the embedded database, the key ring and logs.
+        database_url: A PostgreSQL server's URL, or None for the embedded one.
+        currency: ISO 4217 code that an amount without currency is in.
+        timezone: IANA zone that instants without offset and schedules are in.
+        locale: `zh_CN` or `en`, for readers that ask for no language.
+        pool_size: Connections of one process to PostgreSQL.
+        queue_limit: Events that may wait for storage in one web process before it answers 429.
+        body_limit: Largest request body in bytes.
+    """
+
+    data: Path
+    database_url: str | None = None
+    currency: str = "CNY"
+    timezone: str = "Asia/Shanghai"
+    locale: str = "zh_CN"
+    pool_size: int = 8
+    queue_limit: int = 50_000
+    body_limit: int = 32 * 1024 * 1024
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The deployment's time zone."""
+        return ZoneInfo(self.timezone)
+
+
+def default_data(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder used without `--data`: `$ZHIKE_DATA`, else `$XDG_DATA_HOME/zhike`."""
+    if environment.get("ZHIKE_DATA"):
+        return Path(environment["ZHIKE_DATA"])
+    base = environment.get("XDG_DATA_HOME") or Path(environment.get("HOME") or Path.home()) / ".local" / "share"
+    return Path(base) / "zhike"
+
+
+def load(data: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Args:
+        data: The folder given with `--data`, or None.
+        environment: Where `ZHIKE_*` variables are read from.
+
+    Raises:
+        Refused: If a variable's value cannot be used; the message names it and what was expected.
+    """
+    timezone = environment.get("ZHIKE_TIMEZONE") or "Asia/Shanghai"
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise Refused(
+            text("ZHIKE_TIMEZONE is {value!r}; expected an IANA zone such as Asia/Shanghai", value=timezone)
+        ) from None
+    locale = environment.get("ZHIKE_LOCALE") or "zh_CN"
+    if locale not in LOCALES:
+        raise Refused(text("ZHIKE_LOCALE is {value!r}; expected zh_CN or en", value=locale))
+    currency = environment.get("ZHIKE_CURRENCY") or "CNY"
+    if not (len(currency) == 3 and currency.isascii() and currency.isupper()):
+        raise Refused(text("ZHIKE_CURRENCY is {value!r}; expected a code such as CNY", value=currency))
+    return Settings(
+        data=(data or default_data(environment)).expanduser().absolute(),
+        database_url=environment.get("ZHIKE_DATABASE_URL") or None,
+        currency=currency,
+        timezone=timezone,
+        locale=locale,
+        pool_size=_number(environment, "ZHIKE_POOL_SIZE", 8),
+        queue_limit=_number(environment, "ZHIKE_QUEUE_LIMIT", 50_000),
+        body_limit=_number(environment, "ZHIKE_BODY_LIMIT", 32 * 1024 * 1024),
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name)
+    if not value:
+        return default
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise Refused(text("{name} is {value!r}; expected a whole number above 0", name=name, value=value))
+    return int(value)
