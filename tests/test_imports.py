@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from workspace import CORE, ROOT, product_modules
 
 MODULES = [
@@ -44,7 +45,11 @@ for name in {MODULES!r}:
     importlib.import_module(name)
 """
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin"},
     )
     assert result.returncode == 0, result.stderr[-2000:]
 

@@ -16,7 +16,23 @@ FORBIDDEN = [
     "/wo" + "rk/",
     "/ho" + "me/",
 ]
-TEXT = {".py", ".toml", ".md", ".txt", ".html", ".css", ".js", ".json", ".sql", ".po", ".pot", ".yml", ".yaml", ".cfg", ""}
+TEXT = {
+    ".py",
+    ".toml",
+    ".md",
+    ".txt",
+    ".html",
+    ".css",
+    ".js",
+    ".json",
+    ".sql",
+    ".po",
+    ".pot",
+    ".yml",
+    ".yaml",
+    ".cfg",
+    "",
+}
 
 
 def test_no_registry_hosts_and_no_machine_paths() -> None:

@@ -7,8 +7,8 @@ import string
 
 import pytest
 from babel.messages.pofile import read_po
-from workspace import CORE, product_modules
 
+from workspace import CORE, product_modules
 from zhike.i18n import LOCALES, Text, pick_locale
 
 

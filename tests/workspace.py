@@ -23,7 +23,9 @@ def tracked() -> list[Path]:
 
 def product_modules() -> list[Path]:
     """Return the Python modules of all distributions, without tests and migrations."""
-    sources = [*CORE.rglob("*.py"), *(ROOT / "bench" / "src").rglob("*.py"), *(ROOT / "bench" / "limits").rglob("*.py")]
+    sources = list(CORE.rglob("*.py"))
+    for folder in ("src", "limits"):
+        sources += (ROOT / "bench" / folder).rglob("*.py")
     for group in ("plugins", "contrib_connectors", "themes"):
         sources += (ROOT / group).glob("*/src/**/*.py")
     return sorted(path for path in sources if "piccolo_migrations" not in path.parts)

@@ -1,1 +1,1 @@
-"""The raw limits the product is measured against; nothing here imports the product."""
+"""The raw sides of the bars: SQL through asyncpg and bare ASGI, with nothing of the product in between."""

@@ -1,1 +1,1 @@
-"""The performance bars of Zhike as one command."""
+"""Zhike's performance bars: the product against raw SQL and raw ASGI, in interleaved pairs of one run."""

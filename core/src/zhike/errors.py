@@ -68,6 +68,13 @@ class TooLarge(ZhikeError):
     default_code = "too_large"
 
 
+class UnsupportedType(ZhikeError):
+    """The body is in a format or encoding that is not read here (HTTP 415)."""
+
+    status = 415
+    default_code = "unsupported_type"
+
+
 class TooMany(ZhikeError):
     """More work is waiting than is allowed (HTTP 429)."""
 

@@ -1,4 +1,4 @@
-"""Texts in the reader's language: message ids are English, catalogs lie in locale/<language>/LC_MESSAGES/zhike.po."""
+"""Texts in the reader's language: message ids are English, catalogs lie in locale/."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Text(msgspec.Struct, frozen=True):
 
     Args:
         msgid: English text with `str.format` places; it is the key of the catalogs.
-        params: Values for the places; texts are cut to 200 characters when shown.
+        params: Values for the places; strings are cut to 200 characters when shown, a `Text` is rendered too.
     """
 
     msgid: str
@@ -27,7 +27,7 @@ class Text(msgspec.Struct, frozen=True):
 
     def render(self, locale: str) -> str:
         """Return the text in `locale` (one of `LOCALES`; any other reads as English)."""
-        params = {key: _short(value) for key, value in self.params.items()}
+        params = {key: _short(value, locale) for key, value in self.params.items()}
         return _translations(locale).gettext(self.msgid).format(**params)
 
     def __str__(self) -> str:
@@ -60,7 +60,9 @@ def pick_locale(accept_language: str | None, default: str) -> str:
     return min(ranked, key=lambda entry: entry[0])[1] if ranked else default
 
 
-def _short(value: object) -> object:
+def _short(value: object, locale: str) -> object:
+    if isinstance(value, Text):
+        return value.render(locale)
     return value if isinstance(value, int | float) else _cut(str(value))
 
 

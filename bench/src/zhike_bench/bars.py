@@ -1,0 +1,122 @@
+"""The bars: what each row measures, which way is better and what it has to reach at which scale."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SLACK = 0.7  # ratios spread by 25 % on small machines: a run fails only below this share of a bar
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """One row's bar.
+
+    Args:
+        what: The product's side against the limit's, in a few words.
+        direction: Whether a higher or a lower value is better.
+        full: The bar at scale 1.
+        unit: What `product` and `limit` are given in.
+        small: The bar at scales below 1, where it is another one.
+        gates: Whether a run fails on it; other rows are only printed.
+    """
+
+    what: str
+    direction: Literal["higher", "lower"]
+    full: float
+    unit: str
+    small: float | None = None
+    gates: bool = True
+
+    def at(self, scale: float) -> float:
+        """Return the bar at `scale`."""
+        return self.full if scale >= 1 or self.small is None else self.small
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured row, as written with `--json`.
+
+    Args:
+        id: The row's name in the list of bars.
+        value: The median of the pairs' ratios product / limit; for memory in MB the median itself.
+        bar: What the value has to reach.
+        direction: Whether a higher or a lower value is better.
+        low: The lowest of the pairs' values.
+        high: The highest of them.
+        pairs: How many interleaved pairs were run.
+        product: The median of the product's side, in `unit`.
+        limit: The median of the limit's side, in `unit`.
+        unit: What the two are given in.
+    """
+
+    id: str
+    value: float
+    bar: float
+    direction: Literal["higher", "lower"]
+    low: float
+    high: float
+    pairs: int
+    product: float
+    limit: float
+    unit: str
+
+    @property
+    def share(self) -> float:
+        """How much of the bar is reached: 1 is exactly the bar, more is better in either direction."""
+        return self.value / self.bar if self.direction == "higher" else self.bar / self.value
+
+    @property
+    def failed(self) -> bool:
+        """Whether the row is so far below its bar that noise does not explain it."""
+        return self.share < SLACK
+
+
+BARS = {
+    "I1": Bar("HTTP batch ingest, 100 and 1000 events / same SQL in process", "higher", 0.70, "events/s"),
+    "I2": Bar("insert of 1000 event rows / raw unnest", "higher", 0.85, "rows/s", gates=False),
+    "I3": Bar("insert of 1000 event rows / Piccolo insert", "higher", 3.5, "rows/s"),
+    "I4": Bar("single-event POST / no-op POST, 64 connections", "higher", 0.40, "requests/s"),
+    "I5": Bar("single-event POST grouped / one transaction each", "higher", 3, "requests/s"),
+    "I6": Bar("decode and validate 1000 over HTTP / bare ASGI + msgspec", "higher", 0.70, "events/s", gates=False),
+    "I7": Bar("replay of stored batches / fresh batches", "higher", 1.5, "events/s"),
+    "I10": Bar("web process's memory at the end / after the first 5 % of the events", "lower", 1.2, "MB", gates=False),
+    "O1": Bar("customer by id / raw fetchrow", "higher", 0.50, "reads/s"),
+    "O2": Bar("list of 100 customers over HTTP / raw fetch + encode", "higher", 0.5, "pages/s", gates=False),
+    "D3": Bar("timeline of 50 events / sequential scan", "lower", 1 / 1000, "ms", small=1 / 60),
+    "E1": Bar("first start with migrations / bare initdb + start", "lower", 4, "s", gates=False),
+    "E2": Bar("warm start to the first 2xx / bare start + import", "lower", 2, "s", gates=False),
+    "M1": Bar("web process's memory after start (limit: bare ASGI)", "lower", 150, "MB"),
+    "M2": Bar("peak memory of an import (limit: interpreter)", "lower", 250, "MB"),
+}
+
+
+def judge(identifier: str, scale: float, ratios: list[float], product: float, limit: float) -> Row:
+    """Return the row for a list of pair values.
+
+    Args:
+        identifier: A key of `BARS`.
+        scale: The run's scale.
+        ratios: One value a pair.
+        product: The product's median, in the bar's unit.
+        limit: The limit's median, in the bar's unit.
+    """
+    bar = BARS[identifier]
+    return Row(
+        id=identifier,
+        value=middle(ratios),
+        bar=bar.at(scale),
+        direction=bar.direction,
+        low=min(ratios),
+        high=max(ratios),
+        pairs=len(ratios),
+        product=product,
+        limit=limit,
+        unit=bar.unit,
+    )
+
+
+def middle(values: list[float]) -> float:
+    """Return the median."""
+    ranked = sorted(values)
+    half = len(ranked) // 2
+    return ranked[half] if len(ranked) % 2 else (ranked[half - 1] + ranked[half]) / 2

@@ -1,0 +1,202 @@
+"""What rows run on: a temporary cluster with the product's database and the limits' one, filled alike."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from zhike._host.postgres import attach
+from zhike.orm import Database
+from zhike.settings import Settings, load
+from zhike_bench.client import Client
+from zhike_bench.servers import Server, run, serving, zhike
+from zhike_limits import sql
+from zhike_limits.events import Load
+
+LIMITS = "zhike_limits"
+STOP_SECONDS = 30
+
+
+class Stage:
+    """One run of the bench; everything is made when a row first asks for it.
+
+    Args:
+        scale: 1 is 1 M customers and 10 M events.
+        pairs: Interleaved pairs of a row.
+    """
+
+    def __init__(self, scale: float, pairs: int) -> None:
+        self.scale = scale
+        self.pairs = pairs
+        self.customers = max(1000, round(1_000_000 * scale))
+        self.events = self.customers * 10
+        self.client = Client()
+        self._resources = contextlib.AsyncExitStack()
+        self._folder = Path(tempfile.mkdtemp(prefix="zb-"))
+        self._seed = secrets.randbits(20) << 10
+        self._databases: tuple[str, Database, sql.Pool] | None = None
+        self._history = False
+        self._token = ""
+        self._empty_folders = 0
+
+    async def __aenter__(self) -> Stage:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.close()
+        await self._resources.aclose()
+        await self.stopped(self._folder)
+        await asyncio.to_thread(shutil.rmtree, self._folder)
+
+    @property
+    def data(self) -> Path:
+        """The data folder of the product's installation."""
+        return self._folder / "data"
+
+    @property
+    def settings(self) -> Settings:
+        """The installation's settings, untouched by the user's environment."""
+        return load(self.data, {})
+
+    def folder(self) -> Path:
+        """Return a new empty folder."""
+        self._empty_folders += 1
+        folder = self._folder / str(self._empty_folders)
+        folder.mkdir()
+        return folder
+
+    def load(self, batches: int, size: int, *, new: float = 0.05) -> Load:
+        """Return events that no other load of this run has."""
+        self._seed += 1
+        return Load(seed=self._seed, batches=batches, size=size, population=self.customers, new=new, now=time.time())
+
+    async def url(self) -> str:
+        """Return the URL of the product's database, migrated and filled with customers."""
+        return (await self._open())[0]
+
+    async def db(self) -> Database:
+        """Return the product's connections in this process."""
+        return (await self._open())[1]
+
+    async def pool(self) -> sql.Pool:
+        """Return the limits' connections, to a database with the same customers."""
+        return (await self._open())[2]
+
+    async def token(self) -> str:
+        """Return an API token that may do everything."""
+        await self._open()
+        if not self._token:
+            printed = await run(*zhike(self.data, "token", "create", "bench", "--role", "admin"))
+            self._token = printed.split()[-1]
+        return self._token
+
+    @contextlib.asynccontextmanager
+    async def serve(self) -> AsyncIterator[Server]:
+        """Run `zhike serve` on the installation until the block ends."""
+        await self._open()
+        async with serving(*zhike(self.data, "serve")) as server:
+            yield server
+
+    async def settle(self) -> None:
+        """Write out what earlier legs left to write, so that no leg pays for another."""
+        async with _owner(await self.url()) as connection:
+            await connection.execute("CHECKPOINT")
+
+    async def history(self) -> None:
+        """Replace the events of both databases by the same `events` rows."""
+        if self._history:
+            return
+        url = await self.url()
+        for one in url, _other(url):
+            async with _owner(one) as connection:
+                await _refill(connection, self.events, self.customers)
+        self._history = True
+
+    async def migrated_folder(self) -> Path:
+        """Return a new migrated folder whose database has stopped."""
+        folder = self.folder()
+        await run(*zhike(folder, "migrate"))
+        await self.stopped(folder)
+        return folder
+
+    async def _open(self) -> tuple[str, Database, sql.Pool]:
+        if self._databases is None:
+            self.data.mkdir()
+            url = self._resources.enter_context(attach(self.data))
+            await run(*zhike(self.data, "migrate"))
+            other = _other(url)
+            async with _owner(url) as connection:
+                await connection.execute(f'CREATE DATABASE "{LIMITS}"')
+            await sql.make_schema(other)
+            for one in url, other:
+                async with _owner(one) as connection:
+                    await _fill(connection, self.customers)
+            db = await Database.open(url)
+            self._resources.push_async_callback(db.close)
+            pool = await sql.open_pool(other)
+            self._resources.push_async_callback(pool.close)
+            self._databases = url, db, pool
+        return self._databases
+
+    async def stopped(self, folder: Path) -> None:
+        """Wait until no PostgreSQL below `folder` runs; its keeper stops it after the last client left."""
+        await asyncio.to_thread(_wait_stopped, folder)
+
+
+def _wait_stopped(folder: Path) -> None:
+    until = time.monotonic() + STOP_SECONDS
+    while any(folder.rglob("postmaster.pid")) and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def _other(url: str) -> str:
+    """Return the URL of the limits' database, on the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{LIMITS}"))
+
+
+@contextlib.asynccontextmanager
+async def _owner(url: str) -> AsyncIterator[sql.Connection]:
+    """Yield a connection without the product's time limits."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _fill(connection: sql.Connection, customers: int) -> None:
+    async with connection.transaction():
+        for statement in sql.SEED_CUSTOMERS:
+            await connection.execute(statement, customers)
+        await connection.execute("SELECT setval(pg_get_serial_sequence('customer', 'id'), $1)", customers)
+    await connection.execute("VACUUM (ANALYZE) customer, identity")
+
+
+async def _refill(connection: sql.Connection, events: int, customers: int) -> None:
+    """Fill `event` without its secondary indexes, then make those again, which is faster."""
+    async with connection.transaction():
+        await connection.execute("TRUNCATE event, customer_event_stat, log_batch")
+        indexes = await connection.fetch(
+            """
+            SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition
+            FROM pg_index i WHERE i.indrelid = 'event'::regclass AND NOT i.indisprimary
+            """
+        )
+        for index in indexes:
+            await connection.execute(f"DROP INDEX {index['name']}")
+        await connection.execute(sql.SEED_EVENTS, events, customers)
+        for index in indexes:
+            await connection.execute(index["definition"])
+    await connection.execute("VACUUM (ANALYZE) event")

@@ -1,0 +1,141 @@
+"""Brings a database's schema up to date: all that is missing in one transaction.
+
+Migration files are Piccolo's and run by Piccolo's migration manager; what ran is recorded in Piccolo's table.
+The loop around them is ours: Piccolo's takes no lock, records a migration after its transaction (killed in
+between, it would run twice), runs each in one of its own, imports the files by their bare names, and prints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+
+from zhike._host.db import piccolo_conf
+from zhike._host.db.apps import CORE, App
+from zhike.errors import Refused
+from zhike.i18n import text
+from zhike.orm import Connection, Database, Engine, MigrationManager
+
+# Piccolo's own definition, so that its tools read the same table.
+_RECORD = """
+CREATE TABLE IF NOT EXISTS migration (
+  id serial PRIMARY KEY,
+  name varchar(200) NOT NULL DEFAULT '',
+  app_name varchar(200) NOT NULL DEFAULT '',
+  ran_on timestamp NOT NULL DEFAULT current_timestamp
+)
+"""
+TABLE_LOCK_TIMEOUT = "30s"
+_LOCK = 0x7A68_696B_65  # "zhike"; advisory locks are counted per database
+
+
+async def forwards(url: str, apps: Sequence[App] = CORE) -> list[str]:
+    """Run the migrations that `url` lacks; all of them take effect, or none.
+
+    Several processes may call it at once: one runs them, the others wait and find nothing left.
+
+    Args:
+        url: The database.
+        apps: Whose migrations to run, in this order.
+
+    Returns:
+        The ids of those that ran.
+
+    Raises:
+        Refused: If the database holds migrations that this version does not know.
+        Unavailable: If the database cannot be used.
+    """
+    database = await Database.open(url, max_size=1, command_timeout=None)
+    try:
+        async with database.transaction() as connection:
+            # A migration may rewrite a large table, and so may the one that this process waits for.
+            await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            # Held to the end of the transaction, so nothing is left to free if this process dies.
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            # Waiting for a table in use would hold up everybody behind this transaction.
+            await connection.execute(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
+            await connection.execute(_RECORD)
+            missing = await _missing(connection, apps)
+            with _piccolo_on(database.engine):
+                for app, migration_id in missing:
+                    await (await _manager(app, migration_id)).run()
+            await connection.executemany(
+                "INSERT INTO migration (name, app_name) VALUES ($1, $2)",
+                [(migration_id, app.name) for app, migration_id in missing],
+            )
+    finally:
+        await database.close()
+    return [migration_id for _, migration_id in missing]
+
+
+async def pending(url: str, apps: Sequence[App] = CORE) -> list[str]:
+    """Return the ids of the migrations that `forwards` would run; changes nothing.
+
+    Args:
+        url: The database.
+        apps: Whose migrations to look at.
+
+    Raises:
+        Refused: If the database holds migrations that this version does not know.
+        Unavailable: If the database cannot be used.
+    """
+    database = await Database.open(url, max_size=1)
+    try:
+        async with database.connection() as connection:
+            return await pending_on(connection, apps)
+    finally:
+        await database.close()
+
+
+async def pending_on(connection: Connection, apps: Sequence[App] = CORE) -> list[str]:
+    """Do what `pending` does on a connection that is open already."""
+    return [migration_id for _, migration_id in await _missing(connection, apps)]
+
+
+async def _missing(connection: Connection, apps: Sequence[App]) -> list[tuple[App, str]]:
+    known = {(app.name, migration_id): app for app in apps for migration_id in app.migrations}
+    ran: set[tuple[str, str]] = set()
+    if await connection.fetchval("SELECT to_regclass('migration') IS NOT NULL"):
+        rows = await connection.fetch("SELECT app_name, name FROM migration")
+        ran = {(row["app_name"], row["name"]) for row in rows}
+    if unknown := sorted(name for app, name in ran - known.keys()):
+        raise Refused(
+            text(
+                "The database was made by a newer version: it holds migrations that this one does not know "
+                "({names}). Install that version, or restore a backup made with this one",
+                names=", ".join(unknown),
+            )
+        )
+    return [(app, key[1]) for key, app in known.items() if key not in ran]
+
+
+async def _manager(app: App, migration_id: str) -> MigrationManager:
+    file = app.folder / f"{migration_id}.py"
+    spec = importlib.util.spec_from_file_location(f"zhike.migrations.{migration_id}", file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python file")
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    manager: MigrationManager = await module.forwards()
+    return manager
+
+
+@contextlib.contextmanager
+def _piccolo_on(engine: Engine) -> Iterator[None]:
+    """Let Piccolo's migration managers, and the tables they make up, find `engine`; and keep them quiet."""
+    before = os.environ.get("PICCOLO_CONF")
+    os.environ["PICCOLO_CONF"] = piccolo_conf.__name__
+    token = piccolo_conf.migrating.set(engine)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        piccolo_conf.migrating.reset(token)
+        if before is None:
+            del os.environ["PICCOLO_CONF"]
+        else:
+            os.environ["PICCOLO_CONF"] = before

@@ -1,0 +1,165 @@
+"""The ASGI application: core's routes on Litestar behind one thin edge that every request passes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from litestar import Litestar, Request, Response
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+
+from zhike._host.web import health, pages
+from zhike._host.web.endpoint import SERVICES, locale_of, to_handler
+from zhike._host.web.openapi import openapi_route
+from zhike._host.web.problems import PROBLEM_JSON, from_error, from_status, problem
+from zhike._host.web.reply import Reply
+from zhike._host.web.services import Services
+from zhike.api import API, Public, Route
+from zhike.conditions.api import ROUTES as CONDITION_ROUTES
+from zhike.customers.api import ROUTES as CUSTOMER_ROUTES
+from zhike.errors import Refused
+from zhike.events.api import ROUTES as EVENT_ROUTES
+from zhike.i18n import text
+from zhike.settings import Settings
+
+if TYPE_CHECKING:
+    from litestar.types import HTTPScope, Message, Receive, Scope, Send
+
+MAX_ADDRESS = 8192
+API_ROUTES: tuple[Route, ...] = (*EVENT_ROUTES, *CUSTOMER_ROUTES, *CONDITION_ROUTES)
+_POLICY = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Application:
+    """The ASGI application.
+
+    Its edge refuses addresses that are no text, answers HEAD as GET without the body, and puts the security
+    headers on everything that goes out; one function, where every request would pay for a stack of middleware.
+
+    Args:
+        services: What requests are answered with.
+        litestar: Routes and lifespan.
+    """
+
+    def __init__(self, services: Services, litestar: Litestar) -> None:
+        self.services = services
+        self.litestar = litestar
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan of the process."""
+        if scope["type"] != ScopeType.HTTP:
+            await self.litestar(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HEADERS]
+            await send(message)
+
+        served: dict[str, Any] = {**scope, SERVICES: self.services}
+        if scope["method"] == "HEAD":
+            served["method"] = "GET"  # the server leaves the body out
+        refusal = self._refusal(scope)
+        app = self.litestar if refusal is None else refusal
+        await app(served, receive, send_with_headers)  # type: ignore[arg-type]  # a scope with our own key
+
+    def _refusal(self, scope: HTTPScope) -> Reply | None:
+        path, query = scope.get("raw_path") or b"", scope["query_string"]
+        if len(path) + len(query) > MAX_ADDRESS:
+            status, detail = 414, text("The address has more than {n} bytes", n=MAX_ADDRESS)
+        elif (b"%" in path and not _is_text(path)) or (b"%" in query and not _is_text(query)):
+            status, detail = 400, text("The address is no UTF-8 text, or has a NUL in it")
+        else:
+            return None
+        locale = locale_of(dict(scope["headers"]), self.services.settings.locale)
+        return problem(status, "address", detail, locale)
+
+
+def create_app(settings: Settings, url: str, *, routes: Iterable[Route] = ()) -> Application:
+    """Return the application, ready to be served.
+
+    Args:
+        settings: The deployment's settings.
+        url: The database's URL; opened at the start of the lifespan and closed at its end.
+        routes: Further routes under `/api/v1`.
+
+    Raises:
+        Refused: If a route declares no permission.
+    """
+    services = Services(settings, url)
+    api = (*API_ROUTES, *routes)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with services.running():
+            yield
+
+    litestar = Litestar(
+        [
+            *(to_handler(route, API) for route in api),
+            *(to_handler(route, "") for route in (*health.ROUTES, *pages.ROUTES)),
+            to_handler(openapi_route(api, health.ROUTES), ""),
+        ],
+        exception_handlers={Exception: _router_problem},
+        lifespan=[lifespan],
+        logging_config=None,
+        openapi_config=None,
+    )
+    require_permissions(litestar)
+    return Application(services, litestar)
+
+
+def require_permissions(litestar: Litestar) -> None:
+    """Refuse an application in which some route says neither which permission it needs nor why it needs none.
+
+    Raises:
+        Refused: The message names the route.
+    """
+    for route in litestar.routes:
+        for handler in _handlers(route):
+            if not isinstance(handler.opt.get("permission"), str | Public) and not _answers_options(handler):
+                raise Refused(text("The route {path} declares no permission", path=route.path))
+
+
+def _handlers(route: Any) -> list[BaseRouteHandler]:
+    handlers: list[BaseRouteHandler] = getattr(route, "route_handlers", None) or [route.route_handler]
+    return handlers
+
+
+def _answers_options(handler: BaseRouteHandler) -> bool:
+    """Tell whether this is the handler Litestar adds to every path, which only lists the allowed methods."""
+    return isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
+
+
+def _router_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Tell of what the router itself raised: an unknown path, a wrong method, a bad host, or a defect."""
+    services: Services = request.scope[SERVICES]  # type: ignore[literal-required]  # our own key
+    locale = locale_of(dict(request.scope["headers"]), services.settings.locale)
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        reply = from_status(error.status_code, locale, error.headers)
+    else:
+        reply = from_error(error, locale)
+    headers = {name.decode(): value.decode() for name, value in reply.headers[2:]}
+    return Response(reply.body, status_code=reply.status, media_type=PROBLEM_JSON.decode(), headers=headers)
+
+
+def _is_text(escaped: bytes) -> bool:
+    plain = unquote_to_bytes(escaped)
+    try:
+        plain.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\x00" not in plain

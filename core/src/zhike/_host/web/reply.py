@@ -1,0 +1,77 @@
+"""Complete responses, ready to be sent, and the choice between JSON and MessagePack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from litestar.types import Receive, Scope, Send
+
+JSON = b"application/json"
+MSGPACK = b"application/msgpack"
+_MSGPACK_NAMES = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
+
+_json = msgspec.json.Encoder(decimal_format="number")
+
+Header = tuple[bytes, bytes]
+
+
+class Reply:
+    """A response that is complete; it is an ASGI application that sends itself.
+
+    Args:
+        body: The bytes to send.
+        media_type: What they are.
+        status: HTTP status.
+        headers: Further headers, names in small letters.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self, body: bytes, media_type: bytes = JSON, *, status: int = 200, headers: tuple[Header, ...] = ()
+    ) -> None:
+        self.body = body
+        self.status = status
+        self.headers = [
+            (b"content-type", media_type),
+            (b"content-length", str(len(body)).encode()),
+            *headers,
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def answer(value: object, accept: bytes | None) -> Reply:
+    """Return `value` as JSON, or as MessagePack if that is what the Accept header asks for.
+
+    MessagePack is made from the JSON text, so that the two cannot differ in how an instant or an amount looks.
+
+    Args:
+        value: Anything msgspec can encode.
+        accept: The request's Accept header.
+    """
+    body = _json.encode(value)
+    if accept is not None and b"msgpack" in accept and _prefers_msgpack(accept.decode("latin-1")):
+        return Reply(msgspec.msgpack.encode(msgspec.json.decode(body)), MSGPACK, headers=((b"vary", b"accept"),))
+    return Reply(body)
+
+
+def _prefers_msgpack(accept: str) -> bool:
+    best = {"msgpack": 0.0, "json": 0.0}
+    for part in accept.split(",")[:50]:
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            weight = float(quality)
+        except ValueError:
+            continue
+        kind = "msgpack" if name in _MSGPACK_NAMES else "json" if name == "application/json" else None
+        if kind:
+            best[kind] = max(best[kind], weight)
+    return best["msgpack"] > best["json"]

@@ -1,0 +1,173 @@
+"""What a route module imports: how a route is declared, what its handler gets, and pages of lists."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from zhike.errors import NotFound, Unauthorized
+from zhike.i18n import pick_locale, text
+
+if TYPE_CHECKING:
+    from zhike.access.actor import Actor
+    from zhike.events.grouping import Collector
+    from zhike.orm import Database
+    from zhike.settings import Settings
+    from zhike.wire import MediaType
+
+API = "/api/v1"
+MAX_LIMIT = 1000
+MAX_ID = 2**63 - 1
+
+T = TypeVar("T")
+Handler = Callable[..., Awaitable[Any]]
+
+
+class Public(msgspec.Struct, frozen=True):
+    """Stands where a permission would, for a route that anybody may call.
+
+    Args:
+        reason: Why that is right.
+    """
+
+    reason: str
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page of a list.
+
+    Args:
+        items: The entries.
+        next: Cursor of the next page, or None on the last.
+    """
+
+    items: list[T]
+    next: str | None
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The query parameters of a list.
+
+    Args:
+        limit: Entries of a page; more than 1,000 count as 1,000.
+        cursor: The `next` of the page before.
+    """
+
+    limit: Annotated[int, Meta(ge=1)] = 50
+    cursor: Annotated[str, Meta(max_length=2000)] | None = None
+
+    @property
+    def size(self) -> int:
+        """The limit that holds."""
+        return min(self.limit, MAX_LIMIT)
+
+
+class Host(Protocol):
+    """What the process that serves a route lends to its handler."""
+
+    @property
+    def settings(self) -> Settings:
+        """The deployment's settings."""
+
+    @property
+    def db(self) -> Database:
+        """The process's connections to the database."""
+
+    @property
+    def collector(self) -> Collector:
+        """Where events go to be stored."""
+
+
+class Call:
+    """One request that may be answered: who asks, with what, and where the answer comes from.
+
+    Args:
+        actor: Who asks; None on a public route.
+        host: The process that serves it.
+        path: Values of the path's places, as text.
+        accept_language: The header's value, or None.
+
+    Attributes:
+        body: The request's body; empty unless the route declares one.
+        body_type: What the body is written in.
+    """
+
+    __slots__ = ("_accept_language", "_actor", "body", "body_type", "host", "path")
+
+    def __init__(
+        self, *, actor: Actor | None, host: Host, path: Mapping[str, str], accept_language: str | None
+    ) -> None:
+        self._actor = actor
+        self._accept_language = accept_language
+        self.host = host
+        self.path = path
+        self.body = b""
+        self.body_type: MediaType = "json"
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks.
+
+        Raises:
+            Unauthorized: On a public route, where nobody has said who they are.
+        """
+        if self._actor is None:
+            raise Unauthorized(text("This needs an API token"))
+        return self._actor
+
+    @property
+    def db(self) -> Database:
+        """The process's connections to the database; raises `Unavailable` while there are none."""
+        return self.host.db
+
+    @property
+    def settings(self) -> Settings:
+        """The deployment's settings."""
+        return self.host.settings
+
+    @property
+    def locale(self) -> str:
+        """The reader's language."""
+        return pick_locale(self._accept_language, self.settings.locale)
+
+    def id(self, name: str) -> int:
+        """Return the path's place `name` as an id.
+
+        Raises:
+            NotFound: If it is no whole number from 1 to 2**63 - 1, so that nothing can have it.
+        """
+        value = self.path[name]
+        if not (value.isascii() and value.isdigit() and len(value) <= 19 and 0 < int(value) <= MAX_ID):
+            raise NotFound(text("There is nothing with the id {id}", id=value))
+        return int(value)
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A declared route: what serves it, who may call it, and all that the OpenAPI document says about it.
+
+    Args:
+        method: HTTP method.
+        path: Path with places in braces, such as `/customers/{customer_id}`; `/api/v1` comes before it.
+        handler: Called with the `Call`, and with the query when `query` is given; returns what is sent back.
+        permission: The permission the caller needs.
+        summary: One line for the description of the API.
+        answer: Type of what `handler` returns.
+        query: Struct of the query parameters, or None when there are none.
+        body: Type of the request's body, for its description; None when the route reads none.
+        places: Descriptions of the path's places.
+        statuses: Statuses besides those that every route of this shape can answer with.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    handler: Handler
+    permission: str | Public
+    summary: str
+    answer: Any
+    query: type[msgspec.Struct] | None = None
+    body: Any = None
+    places: Mapping[str, str] = {}
+    statuses: tuple[int, ...] = ()

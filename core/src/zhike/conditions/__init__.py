@@ -1,0 +1,1 @@
+"""The condition language: which customers a rule means, written as data."""

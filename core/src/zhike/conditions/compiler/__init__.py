@@ -1,0 +1,1 @@
+"""Turns a condition into one SQL statement over all customers."""

@@ -1,0 +1,1 @@
+"""Customers: who we know, and under which identities."""

@@ -1,0 +1,73 @@
+"""Routes that show customers and what happened to them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from zhike.access.roles import CUSTOMERS_READ, EVENTS_READ
+from zhike.api import Call, Page, PageQuery, Route
+from zhike.customers import service
+from zhike.events import service as events
+
+
+class CustomersQuery(PageQuery, frozen=True, kw_only=True):
+    """The query parameters of `GET /customers`.
+
+    Args:
+        q: An identity's value, such as a phone number in any form.
+        limit: Entries of a page; more than 1,000 count as 1,000.
+        cursor: The `next` of the page before.
+    """
+
+    q: Annotated[str, Meta(max_length=200, description="An identity's value, such as a phone number")] | None = None
+
+
+async def list_customers(call: Call, query: CustomersQuery) -> Page[service.Customer]:
+    """List customers, the newest first, or those with an identity."""
+    return await service.list_(call.db, call.actor, q=query.q, limit=query.size, cursor=query.cursor)
+
+
+async def read_customer(call: Call) -> service.Customer:
+    """Show one customer; the id of a customer who was merged away shows the one they were merged into."""
+    return await service.get(call.db, call.actor, call.id("customer_id"))
+
+
+async def list_customer_events(call: Call, query: PageQuery) -> Page[events.TimelineEvent]:
+    """List what happened to a customer, the latest first."""
+    return await events.timeline(call.db, call.actor, call.id("customer_id"), limit=query.size, cursor=query.cursor)
+
+
+_ID = {"customer_id": "The customer's id"}
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/customers",
+        handler=list_customers,
+        permission=CUSTOMERS_READ,
+        summary="Customers",
+        query=CustomersQuery,
+        answer=Page[service.Customer],
+    ),
+    Route(
+        method="GET",
+        path="/customers/{customer_id}",
+        handler=read_customer,
+        permission=CUSTOMERS_READ,
+        summary="One customer",
+        answer=service.Customer,
+        places=_ID,
+    ),
+    Route(
+        method="GET",
+        path="/customers/{customer_id}/events",
+        handler=list_customer_events,
+        permission=EVENTS_READ,
+        summary="A customer's timeline",
+        query=PageQuery,
+        answer=Page[events.TimelineEvent],
+        places=_ID,
+    ),
+)

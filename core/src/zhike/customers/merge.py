@@ -1,0 +1,57 @@
+"""Merging anonymous visitors into the customers they turned out to be, inside the transaction of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from zhike.customers.resolve import Merge
+from zhike.events.sql import Stat
+from zhike.orm import Connection
+
+# home_customer_id and shard keep saying whose the rows were first: that is what unmerge restores.
+_MOVE = """
+WITH pair AS (
+  SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS p (loser, winner)
+), identities AS (
+  UPDATE identity AS i SET customer_id = pair.winner FROM pair WHERE i.customer_id = pair.loser
+), events AS (
+  UPDATE event AS e SET customer_id = pair.winner FROM pair WHERE e.customer_id = pair.loser
+), stats AS (
+  DELETE FROM customer_event_stat AS s USING pair WHERE s.customer_id = pair.loser
+  RETURNING pair.winner, s.name, s.currency, s.count, s.sum, s.first_at, s.last_at
+) SELECT * FROM stats
+"""
+
+_RECORD = """
+INSERT INTO customer_merge (winner_id, loser_id, reason, origin, created_at)
+SELECT winner_id, loser_id, 'anonymous', origin, $4
+FROM unnest($1::bigint[], $2::bigint[], $3::text[]) WITH ORDINALITY AS m (winner_id, loser_id, origin, place)
+ORDER BY place
+"""
+
+
+async def merge_visitors(
+    connection: Connection, merges: Sequence[Merge], root: Callable[[int], int], now: datetime
+) -> list[Stat]:
+    """Give the stored identities and events of merged visitors to their winners and record the merges.
+
+    The caller has locked losers and winners, and writes `merged_into` and the fields taken over. Visitors with
+    more than `MERGE_LIMIT` events never come here: moving them would hold the batch up, so that they stay
+    candidates.
+
+    Args:
+        connection: Inside the batch's transaction.
+        merges: In the order in which they happened; all ids are stored ones.
+        root: The customer at the end of a chain of merges.
+        now: When they count as merged.
+
+    Returns:
+        The losers' stats, which are deleted here, under the ids of the winners. The caller adds them together
+        with the batch's own, since the rows of customer_event_stat are locked in one pass, ordered by key.
+    """
+    losers = [merge.loser_id for merge in merges]
+    stats = await connection.fetch(_MOVE, losers, [root(loser) for loser in losers])
+    origins = [merge.cause.origin for merge in merges]
+    await connection.execute(_RECORD, [merge.winner_id for merge in merges], losers, origins, now)
+    return [tuple(row) for row in stats]

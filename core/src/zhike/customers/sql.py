@@ -1,0 +1,136 @@
+"""The SQL by which ingest reads and writes customers and identities, inside its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from zhike.customers.identities import WEAK
+from zhike.customers.resolve import Candidate, Pair
+from zhike.customers.traits import Draft
+from zhike.orm import Connection
+
+_WEAK = ", ".join(f"'{namespace}'" for namespace in WEAK)
+
+# Ordered by id, like every lock on several customers, so that no two transactions wait for each other.
+_LOCK = """
+SELECT id, kind, name, phone, email, company, stage, attributes::text, provenance::text, merged_into
+FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
+"""
+
+_STRONG = f"""
+SELECT customer_id, array_agg(DISTINCT namespace) FROM identity
+WHERE customer_id = ANY($1::bigint[]) AND namespace NOT IN ({_WEAK}) GROUP BY customer_id
+"""
+
+_SIZES = """
+SELECT customer_id, sum(count)::bigint FROM customer_event_stat
+WHERE customer_id = ANY($1::bigint[]) AND name = '*' GROUP BY customer_id
+"""
+
+_NEW_IDS = "SELECT array_agg(nextval('customer_id_seq')) FROM generate_series(1, $1)"
+
+_ROWS = """
+unnest(
+  $1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+  $8::text[], $9::text[], $10::bigint[]
+) AS n (id, kind, name, phone, email, company, stage, attributes, provenance, merged_into)
+"""
+
+_INSERT = f"""
+INSERT INTO customer (
+  id, kind, name, phone, email, company, stage, attributes, provenance, merged_into, created_at, updated_at
+)
+SELECT
+  id, kind, name, phone, email, company, stage, attributes::jsonb, provenance::jsonb, merged_into, $11, $11
+FROM {_ROWS}
+"""
+
+_UPDATE = f"""
+UPDATE customer AS c SET
+  kind = n.kind, name = n.name, phone = n.phone, email = n.email, company = n.company, stage = n.stage,
+  attributes = n.attributes::jsonb, provenance = n.provenance::jsonb,
+  merged_into = n.merged_into, updated_at = greatest(c.updated_at, $11)
+FROM {_ROWS} WHERE c.id = n.id
+"""
+
+_INSERT_IDENTITIES = """
+WITH added AS (
+  INSERT INTO identity (namespace, value, customer_id, home_customer_id, created_at)
+  SELECT namespace, value, customer_id, home_customer_id, $5
+  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+    AS n (namespace, value, customer_id, home_customer_id)
+  ON CONFLICT DO NOTHING
+  RETURNING 1
+) SELECT count(*) FROM added
+"""
+
+_INSERT_CANDIDATES = """
+INSERT INTO duplicate_candidate (low_id, high_id, reason, namespace, value, created_at)
+SELECT low_id, high_id, reason, namespace, value, $6
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[])
+  AS n (low_id, high_id, reason, namespace, value)
+ON CONFLICT DO NOTHING
+"""
+
+
+async def lock(connection: Connection, customers: Iterable[int]) -> list[asyncpg.Record]:
+    """Lock customers until the transaction ends and return their rows, as they are once the lock is held."""
+    return await connection.fetch(_LOCK, list(customers))
+
+
+async def strong_namespaces(connection: Connection, customers: Iterable[int]) -> dict[int, set[str]]:
+    """Return the namespaces in which each of the customers has a strong identity."""
+    rows = await connection.fetch(_STRONG, list(customers))
+    return {customer: set(namespaces) for customer, namespaces in rows}
+
+
+async def sizes(connection: Connection, customers: Iterable[int]) -> dict[int, int]:
+    """Return how many behaviours of each of the customers are stored."""
+    wanted = list(customers)
+    return dict.fromkeys(wanted, 0) | dict(map(tuple, await connection.fetch(_SIZES, wanted)))
+
+
+async def new_ids(connection: Connection, number: int) -> list[int]:
+    """Draw ids for new customers."""
+    ids: list[int] = await connection.fetchval(_NEW_IDS, number)
+    return ids
+
+
+async def insert_customers(connection: Connection, drafts: Sequence[Draft], now: datetime) -> None:
+    """Store new customers."""
+    await connection.execute(_INSERT, *_columns([draft.row() for draft in drafts]), now)
+
+
+async def update_customers(connection: Connection, drafts: Sequence[Draft], now: datetime) -> None:
+    """Write the rows of customers that are locked."""
+    await connection.execute(_UPDATE, *_columns([draft.row() for draft in drafts]), now)
+
+
+async def insert_identities(connection: Connection, owners: Iterable[tuple[Pair, int, int]], now: datetime) -> int:
+    """Store new identities in the order of their key, so that concurrent batches wait and do not deadlock.
+
+    Args:
+        connection: Inside the batch's transaction.
+        owners: Identity, the customer it belongs to, and the one it was first given to.
+        now: When they were seen first.
+
+    Returns:
+        How many were new; fewer than given means that another transaction was quicker.
+    """
+    rows = sorted((namespace, value, customer, home) for (namespace, value), customer, home in owners)
+    added: int = await connection.fetchval(_INSERT_IDENTITIES, *_columns(rows), now)
+    return added
+
+
+async def insert_candidates(connection: Connection, candidates: Iterable[Candidate], now: datetime) -> None:
+    """Record pairs of customers that may be one; those already recorded keep their first reason."""
+    rows = sorted((min(c.first_id, c.second_id), max(c.first_id, c.second_id), c.reason, *c.pair) for c in candidates)
+    await connection.execute(_INSERT_CANDIDATES, *_columns(rows), now)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,111 @@
+"""Routes that take events in and show what has been recorded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from zhike import clock
+from zhike.access.roles import EVENTS_READ, EVENTS_WRITE
+from zhike.api import Call, Page, PageQuery, Route
+from zhike.events import service
+from zhike.events.decode import decode_events
+from zhike.events.schemas import MAX_EVENTS, IncomingEvent
+
+
+def _described() -> type[msgspec.Struct]:
+    """Return the incoming event as its description shows it, where the decoder keeps parts as they came."""
+    types: dict[str, Any] = {
+        "amount": Annotated[Any, Meta(extra_json_schema={"type": ["number", "string", "null"]})],
+        "properties": dict[str, Any],
+    }
+    fields = [
+        (field.name, types.get(field.name, field.type), *(() if field.required else (msgspec.UNSET,)))
+        for field in msgspec.structs.fields(IncomingEvent)
+    ]
+    described = msgspec.defstruct("IncomingEvent", fields, module=__name__, forbid_unknown_fields=True)
+    described.__doc__ = IncomingEvent.__doc__
+    return described
+
+
+class EventsRequest(msgspec.Struct, frozen=True):
+    """What `POST /events` takes.
+
+    Args:
+        events: Up to 5,000 events; each is judged by itself.
+    """
+
+    events: Annotated[list[_described()], Meta(max_length=MAX_EVENTS)]  # type: ignore[valid-type]
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Why one event was not taken.
+
+    Args:
+        index: Its place in the request.
+        code: A stable word for programs.
+        message: Where, what, and what was expected, in the reader's language.
+    """
+
+    index: int
+    code: str
+    message: str
+
+
+class EventsAnswer(msgspec.Struct, frozen=True):
+    """What became of the events of one request.
+
+    Args:
+        accepted: How many are stored now.
+        duplicate: How many were stored before.
+        rejected: The others.
+    """
+
+    accepted: int
+    duplicate: int
+    rejected: list[Rejected]
+
+
+async def record_events(call: Call) -> EventsAnswer:
+    """Store events; the answer comes after they are safe on disk, and one bad event spoils no other."""
+    events, rejections = decode_events(call.body, call.body_type, now=clock.now(), settings=call.settings)
+    accepted = duplicate = 0
+    if events:
+        stored = await call.host.collector.submit(events, origin=call.actor.origin)
+        accepted, duplicate = stored.accepted, stored.duplicate
+        rejections = sorted([*rejections, *stored.rejected], key=lambda rejection: rejection.index)
+    if not rejections:
+        return EventsAnswer(accepted, duplicate, [])
+    locale = call.locale
+    rejected = [Rejected(item.index, item.code, item.message.render(locale)) for item in rejections]
+    return EventsAnswer(accepted, duplicate, rejected)
+
+
+async def list_event_types(call: Call, query: PageQuery) -> Page[service.EventType]:
+    """List the event types that have been recorded, by name."""
+    return await service.types(call.db, call.actor, limit=query.size, cursor=query.cursor)
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/events",
+        handler=record_events,
+        permission=EVENTS_WRITE,
+        summary="Record events",
+        body=EventsRequest,
+        answer=EventsAnswer,
+        statuses=(429,),
+    ),
+    Route(
+        method="GET",
+        path="/events/types",
+        handler=list_event_types,
+        permission=EVENTS_READ,
+        summary="Event types seen so far",
+        query=PageQuery,
+        answer=Page[service.EventType],
+    ),
+)

@@ -1,0 +1,298 @@
+"""Checks every event passes before it is stored, whichever way it came in."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Raw
+
+from zhike.customers.identities import NORMALISERS, BadIdentity, order
+from zhike.events.properties import BadProperties, from_json
+from zhike.events.schemas import (
+    COLUMN_TRAITS,
+    KINDS,
+    MAX_TEXT_BYTES,
+    MAX_TRAIT_CHARACTERS,
+    MAX_TRAIT_ITEMS,
+    MAX_TRAIT_KEY,
+    MAX_TRAITS,
+    PLATFORM_EVENTS,
+    RESERVED_TRAITS,
+    CheckedEvent,
+    IncomingEvent,
+    Rejection,
+)
+from zhike.i18n import Text, text
+from zhike.ids import new_message_id
+from zhike.money import EXPONENTS, BadAmount, to_minor
+from zhike.settings import Settings
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(hours=24)
+
+_SPECIAL_TRAITS = RESERVED_TRAITS | COLUMN_TRAITS | {"kind"}
+# A text of so many characters may have more than 200 bytes.
+_MANY = MAX_TEXT_BYTES // 4
+_CACHED = 10_000
+
+_good_names: set[str] = set()
+_plans: dict[tuple[str, ...], list[tuple[str, Callable[[str], str]]]] = {}
+
+
+class BadItem(Exception):
+    """One event cannot be taken.
+
+    Args:
+        code: A stable word for programs.
+        field: Path inside the event; "" for the event as a whole.
+        detail: What is wrong and what was expected.
+    """
+
+    def __init__(self, code: str, field: str, detail: Text) -> None:
+        super().__init__(code)
+        self.code = code
+        self.field = field
+        self.detail = detail
+
+    def rejection(self, index: int) -> Rejection:
+        """Return what the sender is told about the item at `index`."""
+        where = f"events[{index}].{self.field}" if self.field else f"events[{index}]"
+        return Rejection(index, self.code, text("{where}: {detail}", where=where, detail=self.detail))
+
+
+def check_event(item: IncomingEvent, index: int, *, now: datetime, settings: Settings) -> CheckedEvent | Rejection:
+    """Check one event that a program made instead of a decoder; nothing about it is taken for granted.
+
+    Args:
+        item: The event; its properties are JSON.
+        index: Its number, for the messages.
+        now: The present instant, aware.
+        settings: The deployment's zone and currency are used.
+    """
+    accepted, rejected = check_items([(index, item, None)], now=now, settings=settings, careful=True)
+    return accepted[0] if accepted else rejected[0]
+
+
+def check_items(
+    rows: Iterable[tuple[int, IncomingEvent, str | None]],
+    *,
+    now: datetime,
+    settings: Settings,
+    careful: bool,
+    read: Callable[[Raw], str] = from_json,
+) -> tuple[list[CheckedEvent], list[Rejection]]:
+    """Check many events.
+
+    This loop decides how many events a process takes in a second: a call costs as much as several of its
+    lines, hence the conditions that say when a helper need not be called.
+
+    Args:
+        rows: Index, event and, where they are known to be good, its properties as JSON text.
+        now: The present instant, aware.
+        settings: The deployment's zone and currency are used.
+        careful: Whether texts may hold NUL, lone surrogates or more than the types of `IncomingEvent` allow.
+        read: Checks properties that are not known to be good and returns their JSON text.
+    """
+    accepted: list[CheckedEvent] = []
+    rejected: list[Rejection] = []
+    now = now.astimezone(UTC)
+    zone, latest = settings.zone, now + AHEAD
+    for index, item, json in rows:
+        try:
+            name = item.name
+            if name not in _good_names:
+                _check_name(name)
+            message_id = item.message_id
+            if message_id is None:
+                message_id = new_message_id()
+            elif careful or len(message_id) > _MANY:
+                _check_text("message_id", message_id)
+            occurred_at = item.occurred_at or now
+            if occurred_at.tzinfo is not UTC or not EARLIEST <= occurred_at <= latest:
+                occurred_at = _instant(occurred_at, zone, latest)
+            traits = item.traits
+            if traits and (careful or not _SPECIAL_TRAITS.isdisjoint(traits)):
+                _check_traits(traits, careful)
+            amount, currency = item.amount, item.currency
+            if amount is not None or currency is not None:
+                minor, currency = _money(amount, currency, settings.currency)
+            else:
+                minor = None
+            source = item.source or ""
+            if careful or len(source) > _MANY:
+                _check_text("source", source, least=0)
+            accepted.append(
+                CheckedEvent(
+                    index,
+                    name,
+                    message_id,
+                    occurred_at,
+                    _identities(item.identities),
+                    traits,
+                    minor,
+                    currency,
+                    json or read(item.properties),
+                    source,
+                )
+            )
+        except BadItem as bad:
+            rejected.append(bad.rejection(index))
+        except BadProperties as bad_properties:
+            rejected.append(BadItem("properties", "properties", bad_properties.message).rejection(index))
+    return accepted, rejected
+
+
+def _check_name(name: str) -> None:
+    _check_text("name", name)
+    if name in PLATFORM_EVENTS:
+        raise BadItem("reserved_name", "name", text("{name} is recorded by Zhike itself", name=name))
+    if not all(character in "._-:" or unicodedata.category(character)[0] in "LMN" for character in name):
+        raise BadItem("name", "name", text("expected letters, digits and . _ - : only, got {name!r}", name=name))
+    if len(_good_names) < _CACHED:
+        _good_names.add(name)
+
+
+def _check_text(field: str, value: str, least: int = 1) -> None:
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise BadItem(field, field, text("lone surrogates are no text")) from None
+    if not least <= size <= MAX_TEXT_BYTES:
+        raise BadItem(
+            field,
+            field,
+            text("expected {least} to {limit} bytes, got {size}", least=least, limit=MAX_TEXT_BYTES, size=size),
+        )
+    if "\0" in value:
+        raise BadItem(field, field, text("the character NUL (\\u0000) cannot be stored"))
+
+
+def _instant(occurred_at: datetime, zone: tzinfo, latest: datetime) -> datetime:
+    """Return a time in UTC; one without offset is in `zone`."""
+    try:
+        instant = (occurred_at if occurred_at.tzinfo else occurred_at.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError:
+        instant = None
+    if instant is None or not EARLIEST <= instant <= latest:
+        raise BadItem(
+            "occurred_at",
+            "occurred_at",
+            text(
+                "{time} is out of range; expected 1970 to {latest} (24 hours ahead)",
+                time=occurred_at.isoformat(),
+                latest=latest.isoformat(timespec="seconds"),
+            ),
+        )
+    return instant
+
+
+def _identities(given: dict[str, str]) -> list[tuple[str, str]]:
+    """Return the identities normalised, the strongest first."""
+    try:
+        if len(given) == 1:
+            [(namespace, value)] = given.items()
+            return [(namespace, NORMALISERS[namespace](value))]
+        names = tuple(given)
+        plan = _plans.get(names) or _plan(names)
+        return [(namespace, normal(given[namespace])) for namespace, normal in plan]
+    except BadIdentity:
+        # One is bad, blank or missing; which one is found out only now that it matters.
+        pairs = [(namespace, _identity(namespace, value)) for namespace, value in given.items() if value.strip()]
+    if not pairs:
+        raise BadItem(
+            "no_identity",
+            "identities",
+            text("expected at least one, such as {example}", example='{"phone": "…"}'),
+        )
+    return sorted(pairs, key=lambda pair: order(pair[0]))
+
+
+def _plan(names: tuple[str, ...]) -> list[tuple[str, Callable[[str], str]]]:
+    """Return the order in which these namespaces are stored, each with its normaliser."""
+    if not names:
+        raise BadIdentity(text("expected at least one identity"))
+    plan = [(name, NORMALISERS[name]) for name in sorted(names, key=order)]
+    if len(_plans) < _CACHED:
+        _plans[names] = plan
+    return plan
+
+
+def _identity(namespace: str, value: str) -> str:
+    try:
+        return NORMALISERS[namespace](value)
+    except BadIdentity as error:
+        raise BadItem("identity", f"identities.{namespace[:50]}", error.message) from None
+
+
+def _money(amount: Decimal | None, currency: str | None, default: str) -> tuple[int | None, str | None]:
+    """Return minor units and currency, both None without amount."""
+    if amount is None:
+        if currency not in EXPONENTS:
+            raise BadItem(
+                "currency",
+                "currency",
+                text("expected an ISO 4217 code such as CNY, got {value!r}", value=currency),
+            )
+        return None, None
+    currency = currency or default
+    try:
+        return to_minor(amount, currency), currency
+    except BadAmount as error:
+        raise BadItem(error.code, error.code, error.message) from None
+
+
+def _check_traits(traits: dict[str, Any], careful: bool) -> None:
+    for name in _SPECIAL_TRAITS.intersection(traits):
+        value = traits[name]
+        if name in RESERVED_TRAITS:
+            raise BadItem("trait", f"traits.{name}", text("no event can set it; expected another name"))
+        if name == "kind" and value not in KINDS:
+            raise BadItem("trait", "traits.kind", text("expected person or company, got {value!r}", value=value))
+        if name in COLUMN_TRAITS and not isinstance(value, str | None):
+            raise BadItem("trait", f"traits.{name}", text("expected text, got {value!r}", value=value))
+    if not careful:
+        return
+    if len(traits) > MAX_TRAITS:
+        raise BadItem(
+            "trait",
+            "traits",
+            text("expected at most {limit} traits, got {size}", limit=MAX_TRAITS, size=len(traits)),
+        )
+    for name, value in traits.items():
+        fault = _text_fault(name, MAX_TRAIT_KEY) if name else text("a trait needs a name")
+        fault = fault or _trait_fault(value)
+        if fault:
+            raise BadItem("trait", f"traits.{name[:MAX_TRAIT_KEY]}", fault)
+
+
+def _trait_fault(value: object, inside: bool = False) -> Text | None:
+    match value:
+        case None | bool():
+            return None
+        case str():
+            return _text_fault(value, MAX_TRAIT_CHARACTERS)
+        case int() | float():
+            # A double is as wide as the columns and programs that read it; NaN and infinity are not JSON.
+            whole = isinstance(value, int)
+            good = -(2**63) <= value < 2**63 if whole else math.isfinite(value)
+            return None if good else text("the number is out of range")
+        case list() if not inside and len(value) <= MAX_TRAIT_ITEMS:
+            return next(filter(None, (_trait_fault(element, inside=True) for element in value)), None)
+        case list() if not inside:
+            return text("expected at most {limit} elements, got {size}", limit=MAX_TRAIT_ITEMS, size=len(value))
+    return text("expected text, number, boolean, null or a list of these, got {kind}", kind=type(value).__name__)
+
+
+def _text_fault(value: str, limit: int) -> Text | None:
+    if len(value) > limit:
+        return text("expected at most {limit} characters, got {size}", limit=limit, size=len(value))
+    if "\0" in value:
+        return text("the character NUL (\\u0000) cannot be stored")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        return text("lone surrogates are no text")
+    return None

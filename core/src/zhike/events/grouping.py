@@ -1,0 +1,162 @@
+"""Group commit: requests that arrive while others are being stored share one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Sequence
+
+import asyncpg
+
+from zhike import clock
+from zhike.customers.traits import Cause
+from zhike.errors import TooMany, Unavailable
+from zhike.events.ingest import Ingested, Part, store_parts
+from zhike.events.schemas import CheckedEvent
+from zhike.i18n import text
+from zhike.orm import Database
+from zhike.settings import Settings
+
+GROUP = 1_000
+"""Events of one transaction: more gain nothing, and all other requests wait for its locks."""
+
+FLUSHERS = 4
+"""Transactions of one process at a time; each is mostly waiting for PostgreSQL."""
+
+_ATTEMPTS = 3
+
+
+class _Request:
+    """Events that wait to be stored."""
+
+    __slots__ = ("answer", "part")
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.answer: asyncio.Future[Ingested] = asyncio.get_running_loop().create_future()
+
+
+class Collector:
+    """Stores the events of concurrent requests, many requests to a transaction.
+
+    A request that finds nobody at work is stored at once; those that arrive meanwhile form the next transaction. So
+    groups grow with the load, and nobody waits for company.
+
+    Args:
+        db: Where to.
+        settings: `queue_limit` bounds what may wait.
+    """
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db = db
+        self._limit = settings.queue_limit
+        # One connection is left for everything else.
+        self._most = max(1, min(FLUSHERS, settings.pool_size - 1))
+        self._queue: deque[_Request] = deque()
+        self._waiting = 0
+        self._queued = 0
+        self._flushers: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Events that were submitted and have no answer yet."""
+        return self._waiting
+
+    async def submit(self, events: Sequence[CheckedEvent], *, origin: str) -> Ingested:
+        """Store the events of one request and return what became of them, after the commit.
+
+        More than `GROUP` events take several transactions, one after the other: when the answer is an error, some may
+        be stored all the same, and the same request again counts them as duplicates.
+
+        Args:
+            events: Checked events.
+            origin: Who brought them, as in `Actor.origin`.
+
+        Raises:
+            TooMany: If more than `queue_limit` events would wait.
+            Unavailable: If the database cannot be reached, or the process ends.
+        """
+        if self._closed:
+            raise Unavailable(text("the server is stopping; try again"), retry_after=1)
+        if self._waiting and self._waiting + len(events) > self._limit:
+            raise TooMany(
+                text("more than {limit} events wait to be stored; try again", limit=self._limit), retry_after=1
+            )
+        self._waiting += len(events)
+        try:
+            cause = Cause(origin, live=True)
+            total = Ingested(0, 0, [])
+            for start in range(0, len(events), GROUP):
+                got = await self._enqueue(Part(events[start : start + GROUP], cause))
+                total.accepted += got.accepted
+                total.duplicate += got.duplicate
+                total.rejected += got.rejected
+            return total
+        finally:
+            self._waiting -= len(events)
+
+    async def close(self) -> None:
+        """Take nothing more, and return when everything that was taken has its answer."""
+        self._closed = True
+        while self._flushers:
+            await asyncio.wait(self._flushers)
+
+    def _enqueue(self, part: Part) -> asyncio.Future[Ingested]:
+        request = _Request(part)
+        self._queue.append(request)
+        self._queued += len(part.events)
+        # A further transaction at the same time pays only when there is a group's worth for it.
+        if not self._flushers or (self._queued >= GROUP and len(self._flushers) < self._most):
+            # In a context of its own, for it must not inherit the transaction of whoever comes first.
+            task = asyncio.create_task(self._flush(), context=contextvars.Context())
+            self._flushers.add(task)
+            task.add_done_callback(self._flushers.discard)
+        return request.answer
+
+    async def _flush(self) -> None:
+        """Store groups until the queue is empty."""
+        # Requests that the loop has read but not yet handled come along.
+        await asyncio.sleep(0)
+        while group := self._next():
+            await self._settle(group)
+
+    def _next(self) -> list[_Request]:
+        """Take whole requests off the queue, up to `GROUP` events, leaving out those nobody waits for."""
+        group: list[_Request] = []
+        size = 0
+        while self._queue and (not group or size + len(self._queue[0].part.events) <= GROUP):
+            request = self._queue.popleft()
+            self._queued -= len(request.part.events)
+            if not request.answer.done():
+                size += len(request.part.events)
+                group.append(request)
+        return group
+
+    async def _settle(self, group: list[_Request]) -> None:
+        """Store a group and answer it; a request that fails does so alone."""
+        try:
+            answers = await self._store([request.part for request in group])
+        except Exception as error:
+            if len(group) == 1 or isinstance(error, Unavailable):
+                for request in group:
+                    if not request.answer.done():
+                        request.answer.set_exception(error)
+            else:
+                for request in group:
+                    await self._settle([request])
+            return
+        for request, answer in zip(group, answers, strict=True):
+            # Whoever gave up waiting is not told; the events are stored.
+            if not request.answer.done():
+                request.answer.set_result(answer)
+
+    async def _store(self, parts: list[Part]) -> list[Ingested]:
+        for _ in range(_ATTEMPTS):
+            try:
+                async with self._db.transaction() as connection:
+                    return await store_parts(connection, parts, now=clock.now())
+            except asyncpg.TransactionRollbackError:  # a deadlock or a serialization failure
+                continue
+        raise Unavailable(text("other requests keep changing the same customers; try again"), retry_after=1)

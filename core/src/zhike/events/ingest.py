@@ -1,0 +1,271 @@
+"""Ingest: one transaction stores a batch of events with the customers, identities and stats they bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import NamedTuple
+
+import asyncpg
+import msgspec
+
+from zhike.customers import sql as customer_sql
+from zhike.customers.facts import add_created, add_merged, add_updated
+from zhike.customers.merge import merge_visitors
+from zhike.customers.resolve import Resolver, concerned
+from zhike.customers.traits import Cause, Draft
+from zhike.errors import Unavailable
+from zhike.events.schemas import CheckedEvent, Rejection
+from zhike.events.sql import EventRows, Known, Stat, insert_events, known
+from zhike.i18n import text
+from zhike.orm import Connection
+
+LIVE = timedelta(hours=24)
+"""How late an event may be recorded and still start something."""
+
+_ROUNDS = 20
+# 22xxx, limits such as the largest jsonb, and what a CHECK refuses; asyncpg itself raises the first for values
+# it cannot encode.
+_DATA_ERRORS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CheckViolationError)
+
+
+class Ingested(msgspec.Struct):
+    """What became of a batch.
+
+    Args:
+        accepted: Events stored.
+        duplicate: Events whose message_id was stored before or twice in the batch; they had no effect at all.
+        rejected: Events that cannot be stored.
+    """
+
+    accepted: int
+    duplicate: int
+    rejected: list[Rejection]
+
+
+class Part(NamedTuple):
+    """Events of one requester."""
+
+    events: Sequence[CheckedEvent]
+    cause: Cause
+
+
+async def store(
+    connection: Connection,
+    events: Sequence[CheckedEvent],
+    *,
+    origin: str,
+    live: bool,
+    now: datetime,
+    import_id: int | None = None,
+) -> Ingested:
+    """Store events in the caller's transaction, as one batch of the log.
+
+    Events take effect one after the other: each sees the customers and identities of those before it. Call it
+    once per transaction: its locks are taken in one global order (customers, identities, message ids, stats),
+    which a second call would break, so that PostgreSQL might have to end a deadlock.
+
+    Args:
+        connection: In a transaction.
+        events: At most some thousands, for nothing may write for more than 2 seconds.
+        origin: Who brought them, as in `Actor.origin`.
+        live: False for an import; otherwise those recorded at most `LIVE` after they occurred are live.
+        now: The instant they count as recorded.
+        import_id: The import they belong to.
+
+    Raises:
+        Unavailable: If concurrent batches with the same identities won every time.
+    """
+    [ingested] = await store_parts(connection, [Part(events, Cause(origin, live, import_id))], now=now)
+    return ingested
+
+
+async def store_parts(connection: Connection, parts: Sequence[Part], *, now: datetime) -> list[Ingested]:
+    """Store the events of several requesters as one batch; see `store`.
+
+    Returns:
+        For each part what became of it. Of equal message ids in two parts the first one is stored.
+    """
+    events = list(chain.from_iterable([part.events for part in parts]))
+    causes = list(chain.from_iterable([[part.cause] * len(part.events) for part in parts]))
+    rejected: dict[int, Rejection] = {}
+    try:
+        duplicates = await _store(connection, events, causes, now)
+    except _DATA_ERRORS:
+        kept, rejected = await _sift(connection, events, causes, now)
+        again = await _store(connection, [events[i] for i in kept], [causes[i] for i in kept], now)
+        duplicates = {kept[i] for i in again}
+    answers = []
+    start = 0
+    for part in parts:
+        places = range(start, start + len(part.events))
+        bad = [rejected[i] for i in places if i in rejected] if rejected else []
+        duplicate = sum(i in duplicates for i in places) if duplicates else 0
+        answers.append(Ingested(len(places) - duplicate - len(bad), duplicate, bad))
+        start += len(part.events)
+    return answers
+
+
+async def _store(connection: Connection, events: list[CheckedEvent], causes: list[Cause], now: datetime) -> set[int]:
+    """Store a batch and return the places of its duplicates; start again when a concurrent one was quicker."""
+    for _ in range(_ROUNDS):
+        try:
+            async with connection.transaction():
+                return await _attempt(connection, events, causes, now)
+        except _OvertakenError:
+            # The savepoint's locks are gone and the other transaction has ended: now its rows are seen.
+            continue
+    raise Unavailable(text("other requests keep changing the same customers; try again"), retry_after=1)
+
+
+class _OvertakenError(Exception):
+    """Another transaction has stored or merged something that this one believed unknown or separate."""
+
+
+async def _attempt(connection: Connection, events: list[CheckedEvent], causes: list[Cause], now: datetime) -> set[int]:
+    ids = [event.message_id for event in events]
+    # Events share few distinct identities in many batches, and a known event needs nothing else.
+    identities = list(dict.fromkeys(chain.from_iterable([event.identities for event in events])))
+    found = await known(connection, ids, identities)
+    duplicates = _duplicates(ids, found.message_ids)
+    if duplicates:
+        if len(duplicates) == len(events):
+            return duplicates
+        events = [event for place, event in enumerate(events) if place not in duplicates]
+        causes = [cause for place, cause in enumerate(causes) if place not in duplicates]
+    resolver = await _resolver(connection, events, found)
+    homes = list(map(resolver.resolve, events, causes))
+    if resolver.created:
+        final = resolver.number(await customer_sql.new_ids(connection, len(resolver.created)))
+        homes = [final.get(home, home) for home in homes]
+    customers = list(map(resolver.root, homes)) if resolver.merges else homes
+    moved = await _write_customers(connection, resolver, now)
+
+    rows = EventRows()
+    add_created(rows, resolver, now)
+    _add_behaviours(rows, events, causes, now)
+    rows.homes += homes
+    rows.customers += customers
+    add_merged(rows, resolver, now)
+    add_updated(rows, resolver, now)
+    if await insert_events(connection, rows, recorded_at=now, moved=moved) < len(rows):
+        raise _OvertakenError
+    return duplicates
+
+
+def _duplicates(ids: list[str], stored: list[str]) -> set[int]:
+    """Return the places of message ids that are stored or stand earlier in the batch."""
+    seen = set(stored)
+    if not seen and len(set(ids)) == len(ids):
+        return set()
+    places = set()
+    for place, message_id in enumerate(ids):
+        if message_id in seen:
+            places.add(place)
+        seen.add(message_id)
+    return places
+
+
+async def _resolver(connection: Connection, events: list[CheckedEvent], found: Known) -> Resolver:
+    """Lock and read the customers that the events may change."""
+    need = concerned(events, found.owners, found.anonymous)
+    if not need.locks:
+        return Resolver(found.owners, {}, {}, {})
+    rows = await customer_sql.lock(connection, need.locks)
+    if len(rows) < len(need.locks) or any(row["merged_into"] for row in rows):
+        raise _OvertakenError
+    # Read only now: what is attached to locked customers changes no more.
+    strong = await customer_sql.strong_namespaces(connection, need.locks) if need.identities else {}
+    sizes = await customer_sql.sizes(connection, need.visitors) if need.visitors else {}
+    drafts = {row["id"]: Draft(row["id"], row) for row in rows}
+    return Resolver(found.owners, drafts, strong, sizes)
+
+
+async def _write_customers(connection: Connection, resolver: Resolver, now: datetime) -> list[Stat]:
+    """Write new, merged and changed customers and their identities; return the stats of those merged away."""
+    root = resolver.root
+    resolver.fill_columns()
+    if resolver.created:
+        await customer_sql.insert_customers(connection, [draft for draft, _ in resolver.created], now)
+    if resolver.attachments:
+        identities = [(pair, root(home), home) for pair, home, _ in resolver.attachments]
+        if await customer_sql.insert_identities(connection, identities, now) < len(identities):
+            raise _OvertakenError
+    if resolver.candidates:
+        await customer_sql.insert_candidates(connection, resolver.candidates.values(), now)
+    moved = await merge_visitors(connection, resolver.merges, root, now) if resolver.merges else []
+    changed = [draft for draft in resolver.drafts.values() if draft.cause and not draft.new]
+    if changed:
+        await customer_sql.update_customers(connection, changed, now)
+    return moved
+
+
+def _add_behaviours(rows: EventRows, events: list[CheckedEvent], causes: list[Cause], now: datetime) -> None:
+    """Add all columns but the customers'."""
+    recent = now - LIVE
+    rows.message_ids += [event.message_id for event in events]
+    rows.names += [event.name for event in events]
+    rows.behaviours += [True] * len(events)
+    rows.occurred += [event.occurred_at for event in events]
+    rows.amounts += [event.amount for event in events]
+    rows.currencies += [event.currency for event in events]
+    rows.properties += [event.properties for event in events]
+    rows.sources += [event.source for event in events]
+    rows.origins += [cause.origin for cause in causes]
+    rows.lives += [cause.live and event.occurred_at >= recent for event, cause in zip(events, causes, strict=True)]
+    rows.imports += [cause.import_id for cause in causes]
+
+
+async def _sift(
+    connection: Connection, events: list[CheckedEvent], causes: list[Cause], now: datetime
+) -> tuple[list[int], dict[int, Rejection]]:
+    """Find the events that the database refuses by halving the batch; every trial is rolled back.
+
+    Nothing is kept of a trial because locks would then be taken in two passes. Events are tried for themselves
+    first; what is refused only together with others, as a sum that overflows, is found by a second round.
+
+    Returns:
+        The places of the events that can be stored together, and a rejection by place for the others.
+    """
+    rejected: dict[int, Rejection] = {}
+
+    async def refused(places: list[int]) -> Exception | None:
+        try:
+            async with connection.transaction():
+                await _store(connection, [events[i] for i in places], [causes[i] for i in places], now)
+                raise _TrialError
+        except _TrialError:
+            return None
+        except _DATA_ERRORS as error:
+            return error
+
+    async def halve(kept: list[int], places: list[int], together: bool) -> None:
+        error = await refused(kept + places if together else places)
+        if error is None:
+            kept += places
+        elif len(places) == 1:
+            rejected[places[0]] = _rejection(events[places[0]], error)
+        else:
+            middle = len(places) // 2
+            await halve(kept, places[:middle], together)
+            await halve(kept, places[middle:], together)
+
+    alone: list[int] = []
+    await halve(alone, list(range(len(events))), together=False)
+    if not alone or await refused(alone) is None:
+        return alone, rejected
+    kept: list[int] = []
+    await halve(kept, alone, together=True)
+    return kept, rejected
+
+
+class _TrialError(Exception):
+    """Raised to roll a trial back."""
+
+
+def _rejection(event: CheckedEvent, error: Exception) -> Rejection:
+    # The server's words may quote the value, so that only its code is shown.
+    code = getattr(error, "sqlstate", None) or "22000"
+    message = text("the database cannot store a value of this event (PostgreSQL error {code})", code=code)
+    return Rejection(index=event.index, code="data", message=message)

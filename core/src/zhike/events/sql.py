@@ -1,0 +1,197 @@
+"""The hot SQL of ingest: what of a batch is known, and the one statement that writes its events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from zhike.customers.identities import WEAK
+from zhike.orm import Connection
+
+SHARDS = 64
+"""Shards of the log; the shard of an event is the id of the customer it was first given to, modulo this."""
+
+Stat = tuple[int, str, str, int, int, datetime, datetime]
+"""A row of customer_event_stat: customer, name, currency, count, sum, first and last instant."""
+
+_WEAK = ", ".join(f"'{namespace}'" for namespace in WEAK)
+
+# One round trip answers three questions, each in an array: a record per row would cost more than the look-ups.
+# "anonymous" are the owners of weak identities who have no strong one: only such customers are ever merged by
+# ingest, so that everybody else's events need no lock. LIMIT 1 keeps the planner from hashing the whole table.
+_KNOWN = f"""
+SELECT
+  (SELECT array_agg(message_id) FROM event WHERE message_id = ANY($1::text[])), owner.ids, owner.anonymous
+FROM (
+  SELECT
+    array_agg(i.customer_id ORDER BY k.place) AS ids,
+    array_agg(i.customer_id) FILTER (
+      WHERE k.namespace IN ({_WEAK}) AND i.customer_id IS NOT NULL AND (
+        SELECT true FROM identity AS s
+        WHERE s.customer_id = i.customer_id AND s.namespace NOT IN ({_WEAK}) LIMIT 1
+      ) IS NULL
+    ) AS anonymous
+  FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k (namespace, value, place)
+  LEFT JOIN LATERAL (
+    SELECT customer_id FROM identity WHERE namespace = k.namespace AND value = k.value LIMIT 1
+  ) AS i ON true
+) AS owner
+"""
+
+# Ids are drawn in log order, but rows go in by message id: two batches that bring the same events in different
+# orders then wait for each other instead of deadlocking.
+_DATA = """
+WITH data AS MATERIALIZED (
+  SELECT nextval('event_id_seq') AS id, d.*
+  FROM unnest(
+    $1::text[], $2::text[], $3::boolean[], $4::bigint[], $5::bigint[], $6::timestamptz[],
+    $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::boolean[], $13::bigint[]
+  ) AS d (
+    message_id, name, behaviour, customer_id, home_customer_id, occurred_at, amount, currency,
+    properties, source, origin, live, import_id
+  )
+), batch AS (
+  INSERT INTO log_batch (names, shards, size, created_at)
+  SELECT array_agg(DISTINCT name), bit_or(1::bigint << shard(home_customer_id)), count(*), $14 FROM data
+  RETURNING batch_id
+), stored AS (
+  INSERT INTO event (
+    id, batch_id, message_id, name, behaviour, customer_id, home_customer_id, shard, occurred_at, recorded_at,
+    amount, currency, properties, source, origin, live, import_id
+  )
+  SELECT
+    id, batch_id, message_id, name, behaviour, customer_id, home_customer_id, shard(home_customer_id),
+    occurred_at, $14, amount, currency, properties::jsonb, source, origin, live, import_id
+  FROM data CROSS JOIN batch
+  ORDER BY message_id COLLATE "C"
+  ON CONFLICT DO NOTHING
+  RETURNING name, behaviour, customer_id, occurred_at, amount, coalesce(currency, '') AS currency
+), type AS (
+  INSERT INTO event_type (name, behaviour, first_seen_at)
+  SELECT DISTINCT ON (name) name, behaviour, $14 FROM data
+  WHERE name NOT IN (SELECT t.name FROM event_type AS t)
+  ORDER BY name
+  ON CONFLICT DO NOTHING
+)
+""".replace("shard(home_customer_id)", f"(home_customer_id % {SHARDS})::smallint")
+
+_COUNTED = """
+  SELECT
+    customer_id, coalesce(name, '*') AS name, currency, count(*) AS count,
+    coalesce(sum(amount), 0) AS sum, min(occurred_at) AS first_at, max(occurred_at) AS last_at
+  FROM stored WHERE behaviour
+  GROUP BY GROUPING SETS ((customer_id, name, currency), (customer_id, currency))
+"""
+
+# What visitors had who are merged in this very transaction joins the rows of the batch, because all rows of
+# customer_event_stat must be locked in one pass in the order of their key.
+_MOVED = """
+  SELECT
+    customer_id, name, currency, sum(count), sum(sum), min(first_at), max(last_at)
+  FROM (
+{counted}
+    UNION ALL
+    SELECT customer_id, name COLLATE "C", currency COLLATE "C", count, sum, first_at, last_at
+    FROM unnest(
+      $15::bigint[], $16::text[], $17::text[], $18::bigint[], $19::bigint[],
+      $20::timestamptz[], $21::timestamptz[]
+    ) AS m (customer_id, name, currency, count, sum, first_at, last_at)
+  ) AS part (customer_id, name, currency, count, sum, first_at, last_at)
+  GROUP BY customer_id, name, currency
+"""
+
+_STATS = """
+, stat AS (
+  INSERT INTO customer_event_stat AS s (customer_id, name, currency, count, sum, first_at, last_at)
+  SELECT * FROM ({source}  ) AS part
+  ORDER BY customer_id, name COLLATE "C", currency COLLATE "C"
+  ON CONFLICT (customer_id, name, currency) DO UPDATE SET
+    count = s.count + excluded.count,
+    sum = s.sum + excluded.sum,
+    first_at = least(s.first_at, excluded.first_at),
+    last_at = greatest(s.last_at, excluded.last_at)
+)
+"""
+
+_COUNT = "SELECT count(*) FROM stored"
+_INSERT = _DATA + _COUNT
+_INSERT_STATS = _DATA + _STATS.format(source=_COUNTED) + _COUNT
+_INSERT_MOVED = _DATA + _STATS.format(source=_MOVED.format(counted=_COUNTED)) + _COUNT
+
+
+class EventRows(msgspec.Struct):
+    """Events ready to be written, one list per column, in log order."""
+
+    message_ids: list[str] = []
+    names: list[str] = []
+    behaviours: list[bool] = []
+    customers: list[int] = []
+    homes: list[int] = []
+    occurred: list[datetime] = []
+    amounts: list[int | None] = []
+    currencies: list[str | None] = []
+    properties: list[str] = []
+    sources: list[str] = []
+    origins: list[str] = []
+    lives: list[bool] = []
+    imports: list[int | None] = []
+
+    def __len__(self) -> int:
+        return len(self.message_ids)
+
+
+class Known(NamedTuple):
+    """What of a batch the database knows already.
+
+    Args:
+        message_ids: Those that are stored.
+        owners: The customer of every known identity.
+        anonymous: Owners of weak identities who have no strong identity.
+    """
+
+    message_ids: list[str]
+    owners: dict[tuple[str, str], int]
+    anonymous: set[int]
+
+
+async def known(connection: Connection, message_ids: list[str], identities: Sequence[tuple[str, str]]) -> Known:
+    """Look up a batch's message ids and (distinct) identities."""
+    namespaces = [namespace for namespace, _ in identities]
+    values = [value for _, value in identities]
+    row = await connection.fetchrow(_KNOWN, message_ids, namespaces, values)
+    stored, ids, anonymous = row or (None, None, None)
+    owners = {pair: owner for pair, owner in zip(identities, ids or (), strict=True) if owner is not None}
+    return Known(stored or [], owners, set(anonymous or ()))
+
+
+async def insert_events(
+    connection: Connection,
+    rows: EventRows,
+    *,
+    recorded_at: datetime,
+    stats: bool = True,
+    moved: list[Stat] | None = None,
+) -> int:
+    """Write one batch of the log: its row in log_batch, its events, their types and, with them, the stats.
+
+    Args:
+        connection: Inside the transaction that the batch belongs to.
+        rows: The events; their customers are not checked.
+        recorded_at: The instant they count as stored.
+        stats: Whether customer_event_stat is kept up to date with them.
+        moved: Stats of merged customers that are added to their winners'.
+
+    Returns:
+        How many were written. Fewer than `len(rows)` means that another transaction has stored one of the
+        message ids since they were looked up; the stats are then wrong and the caller must roll back.
+    """
+    columns = msgspec.structs.astuple(rows)
+    if moved:
+        extra = [list(column) for column in zip(*moved, strict=True)]
+        stored = await connection.fetchval(_INSERT_MOVED, *columns, recorded_at, *extra)
+    else:
+        stored = await connection.fetchval(_INSERT_STATS if stats else _INSERT, *columns, recorded_at)
+    return int(stored)

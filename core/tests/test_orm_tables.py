@@ -1,0 +1,78 @@
+"""The Piccolo tables say the same as the schema that the migrations make."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from piccolo.columns import Array, Boolean, Bytea, Integer, SmallInt, Text, Timestamptz
+from piccolo.columns.base import Column
+from piccolo.columns.column_types import JSONB, BigInt, BigSerial
+
+from zhike._host.db.apps import CORE
+
+MODULES = [importlib.import_module(f"zhike.{app.name}.tables") for app in CORE]
+TABLES = {getattr(module, name)._meta.tablename: getattr(module, name) for module in MODULES for name in module.__all__}
+TYPES = {
+    Array: "ARRAY",
+    BigInt: "bigint",
+    BigSerial: "bigint",
+    Boolean: "boolean",
+    Bytea: "bytea",
+    Integer: "integer",
+    JSONB: "jsonb",
+    SmallInt: "smallint",
+    Text: "text",
+    Timestamptz: "timestamp with time zone",
+}
+
+
+def as_stored(column: Column) -> tuple[str, bool]:
+    return TYPES[type(column)], column._meta.null
+
+
+async def test_every_table_has_its_class(database):
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+    assert {row["table_name"] for row in rows} == {*TABLES, "migration"}
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+async def test_columns(database, name):
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name = $1",
+            name,
+        )
+        keys = await connection.fetch(
+            "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid "
+            "AND a.attnum = ANY (i.indkey) WHERE i.indrelid = $1::text::regclass AND i.indisprimary",
+            name,
+        )
+        # It can be read, and its own name is not one of Piccolo's.
+        assert await TABLES[name].select() == []
+        assert await TABLES[name].count() == 0
+    stored = {row["column_name"]: (row["data_type"], row["is_nullable"] == "YES") for row in rows}
+    assert {c._meta.db_column_name: as_stored(c) for c in TABLES[name]._meta.columns} == stored
+    assert TABLES[name]._meta.primary_key._meta.db_column_name in {row["attname"] for row in keys}
+
+
+async def test_text_keys_compare_by_code_point(database):
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT table_name || '.' || column_name AS name FROM information_schema.columns "
+            "WHERE table_schema = 'public' AND collation_name = 'C'"
+        )
+    assert {row["name"] for row in rows} == {
+        *("identity.namespace", "identity.value"),
+        *("event.message_id", "event.name", "event.currency"),
+        *("customer_event_stat.name", "customer_event_stat.currency", "event_type.name"),
+    }
+
+
+@pytest.mark.parametrize("app", CORE, ids=lambda app: app.name)
+def test_piccolo_apps_agree_with_ours(app):
+    config = importlib.import_module(f"zhike.{app.name}.piccolo_app").APP_CONFIG
+    assert (config.app_name, config.migrations_folder_path) == (app.name, app.folder)
+    tables = importlib.import_module(f"zhike.{app.name}.tables")
+    assert config.table_classes == [getattr(tables, name) for name in tables.__all__]
