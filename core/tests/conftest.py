@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 import pytest_asyncio
 
-from zhike._host.web.app import Application, create_app
-from zhike.access import tokens
-from zhike.access.actor import Actor
 from zhike.settings import Settings
 
+if TYPE_CHECKING:
+    # Imported where they are used: most tests need no web application.
+    import httpx
+
+    from zhike._host.web.app import Application
+
 MakeToken = Callable[..., Awaitable[str]]
-OPERATOR = Actor.command("test")
 
 
 @pytest.fixture
@@ -28,8 +30,10 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 @pytest_asyncio.fixture
 async def app(settings: Settings, database_url: str) -> AsyncIterator[Application]:
     """The web application, started."""
+    from zhike._host.web.app import create_app
+
     application = create_app(settings, database_url)
-    async with application.litestar.lifespan():
+    async with application.services.running():
         yield application
 
 
@@ -37,8 +41,11 @@ async def app(settings: Settings, database_url: str) -> AsyncIterator[Applicatio
 def make_token(app: Application) -> MakeToken:
     """Makes a token with a role, `await make_token("viewer")`, and returns its secret."""
 
+    from zhike.access import tokens
+    from zhike.access.actor import Actor
+
     async def make(role: str, *, expires_at: datetime | None = None) -> str:
-        _, secret = await tokens.create(app.services.db, OPERATOR, role, role, expires_at=expires_at)
+        _, secret = await tokens.create(app.services.db, Actor.command("test"), role, role, expires_at=expires_at)
         return secret
 
     return make
@@ -47,6 +54,8 @@ def make_token(app: Application) -> MakeToken:
 @pytest_asyncio.fixture
 async def anonymous(app: Application) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a token."""
+    import httpx
+
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zhike") as opened:
         yield opened
 

@@ -61,7 +61,9 @@ def test_a_revoked_token_is_worth_nothing(run: Run, database_url: str) -> None:
 
 
 def test_a_user_with_a_password_from_standard_input(run: Run) -> None:
-    made = run("user", "create", "li.na", "--name", "李娜", "--role", "agent", "--password-stdin", stdin="马 电池 订书钉!!\n")
+    made = run(
+        "user", "create", "li.na", "--name", "李娜", "--role", "agent", "--password-stdin", stdin="马 电池 订书钉!!\n"
+    )
     assert made.output == "created user 1 li.na agent\n"
     assert "active" in run("user", "list").output
 

@@ -66,9 +66,7 @@ async def test_what_is_no_token_finds_nobody(database: Database, wrong: str) -> 
     assert await TokenCache(database).find(wrong) is None
 
 
-async def test_an_expired_token_finds_nobody_although_it_is_cached(
-    database: Database, frozen_now: FrozenNow
-) -> None:
+async def test_an_expired_token_finds_nobody_although_it_is_cached(database: Database, frozen_now: FrozenNow) -> None:
     expires_at = frozen_now() + timedelta(seconds=3)
     _, secret = await tokens.create(database, OPERATOR, "shop", "viewer", expires_at=expires_at)
     cache = TokenCache(database)
@@ -165,5 +163,3 @@ def test_a_role_that_is_gone_grants_nothing_and_sees_nobody() -> None:
     assert actor.permissions == frozenset()
     assert visible_customers(actor) == "FALSE"
     assert visible_customers(Actor.of_token(7, "shop", "viewer"), "c") == "c.merged_into IS NULL"
-
-

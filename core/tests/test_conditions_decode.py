@@ -180,6 +180,8 @@ def test_decoded_alike_from_all_forms():
 
 
 def test_numbers_stay_exact():
+    body = json.dumps(CITY | {"value": None}).replace("null", "-0.0e999999999").encode()
+    assert [str(value) for value in checked(body)[1] if isinstance(value, Decimal)] == ["0"]
     body = json.dumps(CITY | {"value": 0}).replace(" 0}", " 0.10000000000000000555}").encode()
     assert Decimal("0.10000000000000000555") in checked(body)[1]
     assert Decimal("0.1") in checked(msgspec.msgpack.encode(CITY | {"value": 0.1}), "msgpack")[1]

@@ -63,14 +63,14 @@ async def _fill(url):
     connection = await asyncpg.connect(url)
     try:
         await connection.executemany(
-            "INSERT INTO customer (id, name, stage, owner, merged_into, attributes, created_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, '2026-01-01T00:00:00+08:00'::timestamptz + $1 * interval '1 day')",
+            "INSERT INTO customer (id, name, stage, owner, merged_into, attributes, created_at) VALUES"
+            " ($1, $2, $3, $4, $5, $6::text::jsonb, timestamptz '2026-01-01 00:00+08' + $1::int8 * interval '1 day')",
             CUSTOMERS,
         )
         numbers = itertools.count()
         await connection.executemany(
-            "INSERT INTO event (batch_id, message_id, name, behaviour, customer_id, home_customer_id, shard, occurred_at,"
-            " recorded_at, amount, currency, properties, source, origin, live)"
+            "INSERT INTO event (batch_id, message_id, name, behaviour, customer_id, home_customer_id, shard,"
+            " occurred_at, recorded_at, amount, currency, properties, source, origin, live)"
             " VALUES (1, $1, $3, $7, $2, $2, 0, $4, now(), $5, $6, '{}', '', 'system', true)",
             [
                 (str(next(numbers)), customer, name, NOW - ago, amount, currency, name not in PLATFORM)
@@ -80,7 +80,8 @@ async def _fill(url):
         for name in ("name", "'*'"):
             await connection.execute(
                 f"INSERT INTO customer_event_stat SELECT customer_id, {name}, coalesce(currency, ''), count(*),"
-                " coalesce(sum(amount), 0), min(occurred_at), max(occurred_at) FROM event WHERE behaviour GROUP BY 1, 2, 3"
+                " coalesce(sum(amount), 0), min(occurred_at), max(occurred_at) FROM event WHERE behaviour"
+                " GROUP BY 1, 2, 3"
             )
         await connection.execute("INSERT INTO event_type SELECT DISTINCT name, behaviour FROM event")
     finally:
@@ -98,7 +99,7 @@ def filled_url(database_server):
 
 async def members(url, condition, at=NOW, settings=SETTINGS):
     sql, values = compile_members(
-        decode(json.dumps(condition)), select="customer.id", now=at, settings=settings, visible="true"
+        decode(json.dumps(condition).encode()), select="customer.id", now=at, settings=settings, visible="true"
     )
     connection = await asyncpg.connect(url)
     try:
@@ -192,8 +193,8 @@ FIELDS = [
     (attribute("a.b", "is_set"), {4}),
     (attribute("a", "is_set"), set()),
     # Dates in attributes: texts that are none are missing, also 30 February; a date begins in the deployment's zone.
-    (attribute("born", "before", "1990-03-01"), {1, 6}),
-    (attribute("born", "before", "1990-03-01T00:00:01"), {1, 2, 6}),
+    (attribute("born", "before", "1990-03-01"), {1}),
+    (attribute("born", "before", "1990-03-01T00:00:01"), {1, 2}),
     (attribute("born", "after", "1990-02-28T16:00:00Z"), {6}),
     (attribute("born", "after", "1990-02-27T16:00:00Z"), {2, 6}),
     (negation(attribute("born", "after", "1900-01-01")), {3, 4}),
@@ -309,26 +310,21 @@ async def test_at_another_instant(filled_url, after, condition, expected):
 
 
 @pytest.mark.parametrize(
-    ("zone", "at", "within", "expected"),
+    ("zone", "at", "within", "inside"),
     [
-        # The order of 4 March 08:00 UTC: a month before 4 April 10:00 in New York is 10:00 winter time, 15:00 UTC.
-        ("America/New_York", "2026-04-04T07:00:00Z", "P1M", 1),
-        ("America/New_York", "2026-04-04T08:00:00Z", "P1M", 0),
-        ("Asia/Shanghai", "2026-04-04T07:59:59Z", "P1M", 1),
-        ("Asia/Shanghai", "2026-04-04T08:00:00Z", "P1M", 0),
-        ("America/New_York", "2026-04-04T07:59:59Z", "P31D", 1),
-        ("America/New_York", "2026-04-04T06:59:59Z", "P1M", 1),
+        # Customer 1 bought on 4 March at 08:00 UTC, 03:00 in New York before summer time.
+        ("America/New_York", "2026-04-04T06:59:59Z", "P1M", True),
+        ("America/New_York", "2026-04-04T07:00:00Z", "P1M", False),
+        ("America/New_York", "2026-04-04T07:59:59Z", "P31D", True),
+        ("America/New_York", "2026-04-04T08:00:00Z", "P31D", False),
+        ("Asia/Shanghai", "2026-04-04T07:59:59Z", "P1M", True),
+        ("Asia/Shanghai", "2026-04-04T08:00:00Z", "P1M", False),
     ],
 )
-async def test_calendar_months_in_the_deployments_zone(filled_url, zone, at, within, expected):
+async def test_calendar_months_in_the_deployments_zone(filled_url, zone, at, within, inside):
     settings = Settings(data=Path("unused"), timezone=zone)
-    condition = {"type": "all", "of": [count("gte", 1, within=within), count("lt", 2, within=within)]}
-    moment = datetime.fromisoformat(at)
-    only_order = {
-        customer for customer, name, ago, *_ in EVENTS if name == "order.paid" and customer == 1 and ago == 10 * DAY
-    }
-    found = await members(filled_url, count("gte", 4, within=within), at=moment, settings=settings)
-    assert len(found & only_order) == expected, condition
+    bought = count("eq", 3 if inside else 2, within=within)
+    assert 1 in await members(filled_url, bought, at=datetime.fromisoformat(at), settings=settings)
 
 
 async def test_count_sees_what_the_actor_sees(filled_url, frozen_now):

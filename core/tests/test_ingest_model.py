@@ -148,7 +148,9 @@ def event(message_id: str, traits: dict[str, Any] | None = None, **identities: s
         [event("3", {"city": "x"}, external_id="e"), event("4", phone="p", device_id="d")],
     ]
 )
-@example([[event("1", anonymous_id="a"), event("2", device_id="a"), event("3", phone="a", anonymous_id="a", device_id="a")]])
+@example(
+    [[event("1", anonymous_id="a"), event("2", device_id="a"), event("3", phone="a", anonymous_id="a", device_id="a")]]
+)
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -183,21 +185,16 @@ async def check(database: Database, model: Model) -> None:
             " count(*)::int AS size FROM event GROUP BY batch_id ORDER BY batch_id"
         )
     assert len(customers) == len(model.fields)
-    assert {
-        number[row["id"]]: number[row["merged_into"]] for row in customers if row["merged_into"]
-    } == model.merged
+    assert {number[row["id"]]: number[row["merged_into"]] for row in customers if row["merged_into"]} == model.merged
     for row, fields in zip(customers, model.fields, strict=True):
         stored = {field: row[field] for field in FIELDS} | msgspec.json.decode(row["attributes"])
-        assert {k: v for k, v in stored.items() if v is not None} == {
-            k: v for k, v in fields.items() if v is not None
-        }
+        assert {k: v for k, v in stored.items() if v is not None} == {k: v for k, v in fields.items() if v is not None}
     assert {(row["namespace"], row["value"]): number[row["customer_id"]] for row in identities} == model.owner
     assert {(row["namespace"], row["value"]): number[row["home_customer_id"]] for row in identities} == model.home
     assert {(number[row["low_id"]], number[row["high_id"]]) for row in candidates} == model.candidates
     assert {(number[row["loser_id"]], number[row["winner_id"]]) for row in merges} == set(model.merged.items())
     assert {
-        row["message_id"]: (number[row["customer_id"]], number[row["home_customer_id"]], row["shard"])
-        for row in events
+        row["message_id"]: (number[row["customer_id"]], number[row["home_customer_id"]], row["shard"]) for row in events
     } == {
         message_id: (model.root(home), home, customers[home]["id"] % 64)
         for message_id, (_, home) in model.events.items()

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import asyncpg
 
 from zhike import clock
 from zhike.orm import Database
+from zhike.testing.databases import Server
 
 pytest_plugins = ["pytester"]
 # Development tools that take seconds to load and play no part here.
 BARE = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:faker")
 
 
-async def database_names(url: str, like: str) -> list[str]:
-    connection = await asyncpg.connect(url)
-    rows = await connection.fetch("SELECT datname FROM pg_database WHERE datname = $1", like.rpartition("/")[2])
+async def exists(server: Server, url: str) -> bool:
+    connection = await asyncpg.connect(server.url)
+    name = urlsplit(url).path.removeprefix("/")
+    found = await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", name)
     await connection.close()
-    return [row["datname"] for row in rows]
+    return bool(found)
 
 
 async def test_each_test_has_a_database_of_its_own(database_server):
@@ -33,10 +35,8 @@ async def test_each_test_has_a_database_of_its_own(database_server):
         db = await Database.open(second)
         async with db.connection() as connection:
             assert await connection.fetchval("SELECT count(*) FROM customer") == 0
-        database_server.drop(second)
-        async with asyncio.timeout(20):
-            while await database_names(database_server.url, second):  # although somebody is connected to it
-                await asyncio.sleep(0.02)
+        database_server.drop(second)  # although somebody is connected to it
+        assert not await exists(database_server, second)
         await db.close()
     finally:
         database_server.drop(first)

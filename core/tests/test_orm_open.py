@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import traceback
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from piccolo.columns import JSONB, Integer
@@ -38,7 +39,7 @@ async def test_refusals_name_the_place_and_no_password(url, error, expected):
 
 async def test_unknown_database_is_named(database_url):
     with pytest.raises(Unavailable, match='database "nobodys" does not exist'):
-        await Database.open(database_url.rpartition("/")[0] + "/nobodys")
+        await Database.open(urlunsplit(urlsplit(database_url)._replace(path="/nobodys")))
 
 
 async def test_old_server_is_refused(database_url, monkeypatch):

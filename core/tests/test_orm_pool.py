@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -18,11 +18,8 @@ class Wire:
     """A TCP relay before the server, which can be cut, mended and silenced."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname:
-            pytest.skip("the server is reached through a socket file")
-        self.target = parts.hostname, parts.port or 5432
-        self.parts = parts
+        self.parts = urlsplit(url)
+        self.query = {name: values[0] for name, values in parse_qs(self.parts.query).items()}
         self.port = 0
         self.talks = asyncio.Event()
         self.talks.set()
@@ -32,7 +29,9 @@ class Wire:
     async def mend(self) -> str:
         self.server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
         self.port = self.server.sockets[0].getsockname()[1]
-        return urlunsplit(self.parts._replace(netloc=f"{self.parts.username}:s3cret@127.0.0.1:{self.port}"))
+        password = self.parts.password or self.query.get("password") or "s3cret"
+        user = self.parts.username or self.query["user"]
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}{self.parts.path}"
 
     async def cut(self) -> None:
         self.server.close()
@@ -44,7 +43,12 @@ class Wire:
         await self.server.wait_closed()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(*self.target)
+        host = self.parts.hostname or self.query["host"]
+        port = self.parts.port or int(self.query.get("port", 5432))
+        if host.startswith("/"):
+            far_reader, far_writer = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        else:
+            far_reader, far_writer = await asyncio.open_connection(host, port)
         self.writers |= {writer, far_writer}
         for source, sink in ((reader, far_writer), (far_reader, writer)):
             task = asyncio.create_task(self._copy(source, sink))

@@ -228,6 +228,26 @@ async def test_gathered_nested_transactions_do_not_undo_each_other(db):
     await assert_whole(db)
 
 
+async def test_transaction_with_another_tasks_nested_one_cannot_be_used(db):
+    opened, go = asyncio.Event(), asyncio.Event()
+
+    async def nested() -> None:
+        async with db.transaction():
+            opened.set()
+            await go.wait()
+
+    async with db.transaction():
+        task = asyncio.create_task(nested())
+        await opened.wait()
+        with pytest.raises(RuntimeError, match="another task has opened a nested transaction"):
+            await Item.insert(Item(id=1))
+        go.set()
+        await task
+        await Item.insert(Item(id=2))
+    assert await ids(db) == [2]
+    await assert_whole(db)
+
+
 async def test_child_task_may_use_it_while_it_is_open(db):
     async with db.transaction():
         await asyncio.wait_for(Item.insert(Item(id=1)).run(), 2)

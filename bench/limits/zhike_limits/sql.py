@@ -116,18 +116,13 @@ INSERT_EVENTS = f"""
     FROM {_GIVEN.format(third="$3::bigint[]")} AS e (message_id, name, customer_id, {_REST})
     ON CONFLICT (message_id) DO NOTHING
 """
-_CUSTOMER = """
+CUSTOMER = "SELECT * FROM customer WHERE id = $1"
+CUSTOMERS = """
     SELECT c.id, c.kind, c.name, c.phone, c.email, c.company, c.stage, c.owner, c.team, c.attributes,
-           c.created_at, c.updated_at, (
-             SELECT jsonb_object_agg(namespace, found) FROM (
-               SELECT namespace, jsonb_agg(value) AS found FROM identity WHERE customer_id = c.id
-               GROUP BY namespace
-             ) n
-           ) AS identities
-    FROM customer c WHERE c.merged_into IS NULL
+           c.created_at, c.updated_at,
+           (SELECT array_agg(ARRAY[namespace, value]) FROM identity WHERE customer_id = c.id) AS identities
+    FROM customer c WHERE c.id < $1 AND c.merged_into IS NULL ORDER BY c.id DESC LIMIT $2
 """
-CUSTOMER = _CUSTOMER + " AND c.id = $1"
-CUSTOMERS = _CUSTOMER + " AND c.id < $1 ORDER BY c.id DESC LIMIT $2"
 SCAN = "SELECT count(*) FROM event"
 
 
@@ -171,17 +166,17 @@ async def store(connection: Connection, batch: Columns, now: datetime) -> int:
 
 
 async def ingest(pool: Pool, load: list[Columns]) -> float:
-    """Store the batches on `CONNECTIONS` connections side by side and return events per second."""
+    """Store new batches on `CONNECTIONS` connections side by side and return events per second."""
     now = datetime.now(UTC)
-    stored = 0
+    stored: list[int] = []
 
     async def one(batch: Columns) -> None:
-        nonlocal stored
         async with pool.acquire() as connection:
-            stored += await store(connection, batch, now)
+            stored.append(await store(connection, batch, now))
 
     seconds = await timed(one, load, CONNECTIONS)
-    return stored / seconds
+    assert sum(stored) == sum(len(batch.name) for batch in load)
+    return sum(stored) / seconds
 
 
 async def insert(pool: Pool, load: list[Columns], batch_id: int) -> float:
@@ -221,7 +216,10 @@ async def pages(pool: Pool, before: Iterable[int], limit: int, workers: int) -> 
         for record in records:
             item = dict(record)
             item["attributes"] = msgspec.Raw(item["attributes"])
-            item["identities"] = msgspec.Raw(item["identities"])
+            identities: dict[str, list[str]] = {}
+            for namespace, value in item["identities"]:
+                identities.setdefault(namespace, []).append(value)
+            item["identities"] = identities
             items.append(item)
         assert len(items) == limit
         encode({"items": items, "next": None})

@@ -6,10 +6,11 @@ import asyncio
 import os
 import socket
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -42,28 +43,34 @@ class Server(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def serving(*command: str, environment: Mapping[str, str] | None = None) -> AsyncIterator[Server]:
+async def serving(*command: str) -> AsyncIterator[Server]:
     """Run a server until the block ends; `--port N` is put behind the command.
 
     Raises:
         RuntimeError: If it ends before it prints `ready`.
     """
     port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        "--port",
-        str(port),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        env=clean_environment(environment),
-    )
-    try:
-        await asyncio.wait_for(_ready(process), READY_SECONDS)
-        yield Server(port, process.pid)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            "--port",
+            str(port),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            env=clean_environment(),
+        )
+        try:
+            await asyncio.wait_for(_ready(process), READY_SECONDS)
+            yield Server(port, process.pid)
+        except Exception as error:
+            log.seek(0)
+            error.add_note(f"The server wrote: {log.read()[-2000:].decode(errors='replace')}")
+            raise
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
 
 
 def zhike(data: Path, *arguments: str) -> tuple[str, ...]:
@@ -71,7 +78,7 @@ def zhike(data: Path, *arguments: str) -> tuple[str, ...]:
     return (*ZHIKE, *arguments, "--data", str(data))
 
 
-async def run(*command: str, environment: Mapping[str, str] | None = None) -> str:
+async def run(*command: str) -> str:
     """Run a command to its end and return what it printed.
 
     Raises:
@@ -82,7 +89,7 @@ async def run(*command: str, environment: Mapping[str, str] | None = None) -> st
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=clean_environment(environment),
+        env=clean_environment(),
     )
     printed, errors = await process.communicate()
     if process.returncode:
@@ -107,10 +114,9 @@ def free_port() -> int:
         return port
 
 
-def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return the environment without ZHIKE_* variables: no run can touch the user's data."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ZHIKE_")}
-    return {**kept, **(extra or {})}
+    return {name: value for name, value in os.environ.items() if not name.startswith("ZHIKE_")}
 
 
 async def _ready(process: asyncio.subprocess.Process) -> None:

@@ -73,6 +73,10 @@ class Host(Protocol):
         """The deployment's settings."""
 
     @property
+    def cursor_key(self) -> bytes:
+        """The deployment's secret that signs the cursors of lists."""
+
+    @property
     def db(self) -> Database:
         """The process's connections to the database."""
 

@@ -15,7 +15,7 @@ import asyncpg
 import psutil
 import pytest
 
-IDLE = 0.3  # seconds after which keepers of these tests stop
+IDLE = 0.2  # seconds after which keepers of these tests stop
 
 
 class DataFolder:
@@ -85,6 +85,9 @@ def make_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Dat
 
         yield make
         for folder in made:
+            for keeper in folder.keepers():  # sooner than by their own patience
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    keeper.terminate()
             wait_until(lambda folder=folder: not folder.processes(), 20)
 
 

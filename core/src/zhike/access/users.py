@@ -114,9 +114,13 @@ def hash_password(password: str) -> str:
     """Return the argon2id hash of a password, with the library's present parameters and a fresh salt.
 
     Raises:
-        BadRequest: If the password is shorter than 10 or longer than 1,000 characters.
+        BadRequest: If the password is no text, or shorter than 10 or longer than 1,000 characters.
     """
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD or "\x00" in password:
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        raise BadRequest(text("The password is no text; expected UTF-8")) from None
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise BadRequest(text("A password has {least} to {most} characters", least=MIN_PASSWORD, most=MAX_PASSWORD))
     from argon2 import PasswordHasher
 

@@ -38,15 +38,15 @@ async def count(db: Database, actor: Actor, condition: Condition, *, at: datetim
     sql, values = compile_count(
         condition, now=_instant(at, settings), settings=settings, visible=visible_customers(actor)
     )
-    try:
-        async with db.transaction() as connection:
-            await connection.execute(PLANNING)
+    async with db.transaction() as connection:
+        await connection.execute(PLANNING)
+        try:
             number: int = await connection.fetchval(sql, *values)
-    except asyncpg.QueryCanceledError:
-        raise BadCondition(
-            text("the condition takes too long to count; ask for fewer events, or a shorter time"),
-            code="condition_cost",
-        ) from None
+        except asyncpg.QueryCanceledError:
+            raise BadCondition(
+                text("the condition takes too long to count; ask for fewer events, or a shorter time"),
+                code="condition_cost",
+            ) from None
     return number
 
 

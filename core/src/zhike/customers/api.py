@@ -1,4 +1,4 @@
-"""Routes that show customers and what happened to them."""
+"""Routes that show customers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from zhike.access.roles import CUSTOMERS_READ, EVENTS_READ
+from zhike.access.roles import CUSTOMERS_READ
 from zhike.api import Call, Page, PageQuery, Route
 from zhike.customers import service
-from zhike.events import service as events
 
 
 class CustomersQuery(PageQuery, frozen=True, kw_only=True):
@@ -26,20 +25,14 @@ class CustomersQuery(PageQuery, frozen=True, kw_only=True):
 
 async def list_customers(call: Call, query: CustomersQuery) -> Page[service.Customer]:
     """List customers, the newest first, or those with an identity."""
-    return await service.list_(call.db, call.actor, q=query.q, limit=query.size, cursor=query.cursor)
+    key = call.host.cursor_key
+    return await service.list_(call.db, call.actor, q=query.q, limit=query.size, cursor=query.cursor, key=key)
 
 
 async def read_customer(call: Call) -> service.Customer:
-    """Show one customer; the id of a customer who was merged away shows the one they were merged into."""
+    """Show one customer; the id of one who was merged away shows the customer they were merged into."""
     return await service.get(call.db, call.actor, call.id("customer_id"))
 
-
-async def list_customer_events(call: Call, query: PageQuery) -> Page[events.TimelineEvent]:
-    """List what happened to a customer, the latest first."""
-    return await events.timeline(call.db, call.actor, call.id("customer_id"), limit=query.size, cursor=query.cursor)
-
-
-_ID = {"customer_id": "The customer's id"}
 
 ROUTES = (
     Route(
@@ -58,16 +51,6 @@ ROUTES = (
         permission=CUSTOMERS_READ,
         summary="One customer",
         answer=service.Customer,
-        places=_ID,
-    ),
-    Route(
-        method="GET",
-        path="/customers/{customer_id}/events",
-        handler=list_customer_events,
-        permission=EVENTS_READ,
-        summary="A customer's timeline",
-        query=PageQuery,
-        answer=Page[events.TimelineEvent],
-        places=_ID,
+        places={"customer_id": "The customer's id"},
     ),
 )

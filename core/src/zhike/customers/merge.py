@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from zhike.customers.resolve import Merge
-from zhike.events.sql import Stat
 from zhike.orm import Connection
+
+Stat = tuple[int, str, str, int, int, datetime, datetime]
+"""A row of customer_event_stat: customer, name, currency, count, sum, first and last instant."""
 
 # home_customer_id and shard keep saying whose the rows were first: that is what unmerge restores.
 _MOVE = """

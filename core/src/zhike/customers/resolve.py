@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
 
 from zhike.customers.identities import is_strong
 from zhike.customers.traits import Cause, Draft
-from zhike.events.schemas import CheckedEvent
 
 MERGE_LIMIT = 5_000
 """Stored events of a visitor up to which a merge happens at once."""
 
 Pair = tuple[str, str]
 """An identity: namespace and value."""
+
+
+class Event(Protocol):
+    """What an event says about who caused it."""
+
+    @property
+    def identities(self) -> Sequence[Pair]:
+        """The strongest first, at least one."""
+
+    @property
+    def traits(self) -> Mapping[str, Any] | None:
+        """Field to value."""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from."""
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When it happened."""
 
 
 class Attachment(NamedTuple):
@@ -58,7 +78,7 @@ class Concerned(NamedTuple):
     visitors: set[int]
 
 
-def concerned(events: Iterable[CheckedEvent], owners: Mapping[Pair, int], anonymous: set[int]) -> Concerned:
+def concerned(events: Iterable[Event], owners: Mapping[Pair, int], anonymous: set[int]) -> Concerned:
     """Find out what must be locked and read before `events` can be resolved.
 
     A customer with a strong identity is never merged by ingest, so that most events need nothing at all.
@@ -123,7 +143,7 @@ class Resolver:
         self._sizes = sizes
         self._winners: dict[int, int] = {}
 
-    def resolve(self, event: CheckedEvent, cause: Cause) -> int:
+    def resolve(self, event: Event, cause: Cause) -> int:
         """Return whose event it is, after drawing every conclusion from its identities and traits.
 
         The highest-ranked known identity decides; without one the customer is new. Unknown ones are attached

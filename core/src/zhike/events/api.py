@@ -85,7 +85,14 @@ async def record_events(call: Call) -> EventsAnswer:
 
 async def list_event_types(call: Call, query: PageQuery) -> Page[service.EventType]:
     """List the event types that have been recorded, by name."""
-    return await service.types(call.db, call.actor, limit=query.size, cursor=query.cursor)
+    key = call.host.cursor_key
+    return await service.types(call.db, call.actor, limit=query.size, cursor=query.cursor, key=key)
+
+
+async def list_customer_events(call: Call, query: PageQuery) -> Page[service.TimelineEvent]:
+    """List what happened to a customer, the latest first."""
+    customer_id, key = call.id("customer_id"), call.host.cursor_key
+    return await service.timeline(call.db, call.actor, customer_id, limit=query.size, cursor=query.cursor, key=key)
 
 
 ROUTES = (
@@ -107,5 +114,15 @@ ROUTES = (
         summary="Event types seen so far",
         query=PageQuery,
         answer=Page[service.EventType],
+    ),
+    Route(
+        method="GET",
+        path="/customers/{customer_id}/events",
+        handler=list_customer_events,
+        permission=EVENTS_READ,
+        summary="A customer's timeline",
+        query=PageQuery,
+        answer=Page[service.TimelineEvent],
+        places={"customer_id": "The customer's id"},
     ),
 )

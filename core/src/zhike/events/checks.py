@@ -195,8 +195,8 @@ def _identities(given: dict[str, str]) -> list[tuple[str, str]]:
     """Return the identities normalised, the strongest first."""
     try:
         if len(given) == 1:
-            [(namespace, value)] = given.items()
-            return [(namespace, NORMALISERS[namespace](value))]
+            namespace = next(iter(given))
+            return [(namespace, NORMALISERS[namespace](given[namespace]))]
         names = tuple(given)
         plan = _plans.get(names) or _plan(names)
         return [(namespace, normal(given[namespace])) for namespace, normal in plan]

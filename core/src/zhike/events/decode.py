@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from datetime import datetime
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from zhike import wire
 from zhike.errors import TooLarge
 from zhike.events.checks import BadItem, check_items
-from zhike.events.properties import are_ordinary, from_msgpack
+from zhike.events.properties import are_ordinary, from_json, from_msgpack
 from zhike.events.schemas import MAX_EVENTS, CheckedEvent, IncomingEvent, Rejection
 from zhike.events.split import split_json, split_msgpack
 from zhike.i18n import text
@@ -50,30 +51,29 @@ def decode_events(
     """
     refused: list[Rejection] = []
     try:
-        numbered = list(enumerate(wire.decoder(media_type, Events).decode(body).events))
-        _limit(numbered)
+        items = wire.decoder(media_type, Events).decode(body).events
+        _limit(items)
+        indexes: Sequence[int] = range(len(items))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         parts = split_json(body) if media_type == "json" else split_msgpack(body)
         if parts is None:
             raise wire.refuse(wire.fault(error, body)) from None
         _limit(parts)
-        numbered = _one_by_one(parts, media_type, refused)
-    accepted, rejected = _check(numbered, body, media_type, now, settings)
-    return accepted, sorted(refused + rejected, key=lambda rejection: rejection.index) if refused else rejected
-
-
-def _check(
-    numbered: list[tuple[int, IncomingEvent]], body: bytes, media_type: MediaType, now: datetime, settings: Settings
-) -> tuple[list[CheckedEvent], list[Rejection]]:
-    rows: Iterable[tuple[int, IncomingEvent, str | None]] = ((index, item, None) for index, item in numbered)
-    if media_type == "msgpack":
-        return check_items(rows, now=now, settings=settings, careful=True, read=from_msgpack)
-    # A NUL can only have come as this escape; one that is itself escaped only costs the closer look.
-    careful = b"\\" in body and b"\\u0000" in body
-    raws = [item.properties for _, item in numbered]
+        indexes, items = _one_by_one(parts, media_type, refused)
+    # A NUL can only have come to JSON as this escape; one that is itself escaped only costs the closer look.
+    careful = media_type == "msgpack" or (b"\\" in body and b"\\u0000" in body)
+    raws = [item.properties for item in items]
+    texts: Iterable[str | None] = itertools.repeat(None, len(raws))
     if not careful and are_ordinary(raws):
-        rows = ((index, item, str(raw, "utf-8")) for (index, item), raw in zip(numbered, raws, strict=True))
-    return check_items(rows, now=now, settings=settings, careful=careful)
+        texts = [str(raw, "utf-8") for raw in raws]
+    accepted, rejected = check_items(
+        zip(indexes, items, texts, strict=True),
+        now=now,
+        settings=settings,
+        careful=careful,
+        read=from_json if media_type == "json" else from_msgpack,
+    )
+    return accepted, sorted(refused + rejected, key=lambda rejection: rejection.index) if refused else rejected
 
 
 def _limit(events: Sized) -> None:
@@ -83,16 +83,18 @@ def _limit(events: Sized) -> None:
 
 def _one_by_one(
     parts: Iterable[bytes], media_type: MediaType, refused: list[Rejection]
-) -> list[tuple[int, IncomingEvent]]:
-    """Return the events that can be decoded, each with its index, and add the others to `refused`."""
+) -> tuple[list[int], list[IncomingEvent]]:
+    """Return the events that can be decoded and their indexes, and add the others to `refused`."""
     decoder = wire.decoder(media_type, IncomingEvent)
-    numbered: list[tuple[int, IncomingEvent]] = []
+    indexes: list[int] = []
+    items: list[IncomingEvent] = []
     for index, part in enumerate(parts):
         try:
-            numbered.append((index, decoder.decode(part)))
+            items.append(decoder.decode(part))
+            indexes.append(index)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             refused.append(_bad_item(error, part).rejection(index))
-    return numbered
+    return indexes, items
 
 
 def _bad_item(error: Exception, part: bytes) -> BadItem:

@@ -22,7 +22,10 @@ GROUP = 1_000
 """Events of one transaction: more gain nothing, and all other requests wait for its locks."""
 
 FLUSHERS = 4
-"""Transactions of one process at a time; each is mostly waiting for PostgreSQL."""
+"""Transactions of one process at a time."""
+
+WORTH = 100
+"""Events that must wait for a further transaction to begin beside others; fewer wait for the next one."""
 
 _ATTEMPTS = 3
 
@@ -40,8 +43,8 @@ class _Request:
 class Collector:
     """Stores the events of concurrent requests, many requests to a transaction.
 
-    A request that finds nobody at work is stored at once; those that arrive meanwhile form the next transaction. So
-    groups grow with the load, and nobody waits for company.
+    A request that finds nobody at work is stored at once; those that arrive meanwhile form the next transaction.
+    So groups grow with the load, and nobody waits for company.
 
     Args:
         db: Where to.
@@ -56,7 +59,8 @@ class Collector:
         self._queue: deque[_Request] = deque()
         self._waiting = 0
         self._queued = 0
-        self._flushers: set[asyncio.Task[None]] = set()
+        self._flushing = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
@@ -67,8 +71,8 @@ class Collector:
     async def submit(self, events: Sequence[CheckedEvent], *, origin: str) -> Ingested:
         """Store the events of one request and return what became of them, after the commit.
 
-        More than `GROUP` events take several transactions, one after the other: when the answer is an error, some may
-        be stored all the same, and the same request again counts them as duplicates.
+        More than `GROUP` events take several transactions, one after the other: after an error some may be
+        stored all the same, and the same request again counts them as duplicates.
 
         Args:
             events: Checked events.
@@ -100,27 +104,31 @@ class Collector:
     async def close(self) -> None:
         """Take nothing more, and return when everything that was taken has its answer."""
         self._closed = True
-        while self._flushers:
-            await asyncio.wait(self._flushers)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _enqueue(self, part: Part) -> asyncio.Future[Ingested]:
         request = _Request(part)
         self._queue.append(request)
         self._queued += len(part.events)
-        # A further transaction at the same time pays only when there is a group's worth for it.
-        if not self._flushers or (self._queued >= GROUP and len(self._flushers) < self._most):
-            # In a context of its own, for it must not inherit the transaction of whoever comes first.
+        if not self._flushing or (self._queued >= WORTH and self._flushing < self._most):
+            self._flushing += 1
+            # In a context of its own, for it must not inherit a transaction of whoever comes first.
             task = asyncio.create_task(self._flush(), context=contextvars.Context())
-            self._flushers.add(task)
-            task.add_done_callback(self._flushers.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return request.answer
 
     async def _flush(self) -> None:
         """Store groups until the queue is empty."""
-        # Requests that the loop has read but not yet handled come along.
-        await asyncio.sleep(0)
-        while group := self._next():
-            await self._settle(group)
+        try:
+            # Requests that the loop has read but not yet handled come along.
+            await asyncio.sleep(0)
+            while group := self._next():
+                await self._settle(group)
+        finally:
+            # At once after the queue was seen empty, so that the next request starts another flusher.
+            self._flushing -= 1
 
     def _next(self) -> list[_Request]:
         """Take whole requests off the queue, up to `GROUP` events, leaving out those nobody waits for."""
@@ -138,14 +146,17 @@ class Collector:
         """Store a group and answer it; a request that fails does so alone."""
         try:
             answers = await self._store([request.part for request in group])
+        except Unavailable as error:
+            for request in group:
+                if not request.answer.done():
+                    request.answer.set_exception(Unavailable(error.message, retry_after=error.retry_after))
+            return
         except Exception as error:
-            if len(group) == 1 or isinstance(error, Unavailable):
-                for request in group:
-                    if not request.answer.done():
-                        request.answer.set_exception(error)
-            else:
+            if len(group) > 1:
                 for request in group:
                     await self._settle([request])
+            elif not group[0].answer.done():
+                group[0].answer.set_exception(error)
             return
         for request, answer in zip(group, answers, strict=True):
             # Whoever gave up waiting is not told; the events are stored.

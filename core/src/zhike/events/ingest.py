@@ -11,13 +11,13 @@ import asyncpg
 import msgspec
 
 from zhike.customers import sql as customer_sql
-from zhike.customers.facts import add_created, add_merged, add_updated
-from zhike.customers.merge import merge_visitors
+from zhike.customers.merge import Stat, merge_visitors
 from zhike.customers.resolve import Resolver, concerned
 from zhike.customers.traits import Cause, Draft
 from zhike.errors import Unavailable
+from zhike.events.facts import add_created, add_merged, add_updated
 from zhike.events.schemas import CheckedEvent, Rejection
-from zhike.events.sql import EventRows, Known, Stat, insert_events, known
+from zhike.events.sql import EventRows, Known, insert_events, known
 from zhike.i18n import text
 from zhike.orm import Connection
 
@@ -26,8 +26,14 @@ LIVE = timedelta(hours=24)
 
 _ROUNDS = 20
 # 22xxx, limits such as the largest jsonb, and what a CHECK refuses; asyncpg itself raises the first for values
-# it cannot encode.
-_DATA_ERRORS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CheckViolationError)
+# it cannot encode, the last two come from encoding traits.
+_DATA_ERRORS = (
+    asyncpg.DataError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.CheckViolationError,
+    UnicodeEncodeError,
+    OverflowError,
+)
 
 
 class Ingested(msgspec.Struct):
@@ -109,6 +115,8 @@ async def store_parts(connection: Connection, parts: Sequence[Part], *, now: dat
 
 async def _store(connection: Connection, events: list[CheckedEvent], causes: list[Cause], now: datetime) -> set[int]:
     """Store a batch and return the places of its duplicates; start again when a concurrent one was quicker."""
+    if not events:
+        return set()
     for _ in range(_ROUNDS):
         try:
             async with connection.transaction():

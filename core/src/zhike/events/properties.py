@@ -119,8 +119,8 @@ def from_msgpack(raw: Raw) -> str:
 
 
 def _has_tiny(json: bytes) -> bool:
-    # Without a minus sign, which is found fast, there is nothing to search for.
-    return b"-" in json and any(mark in json and pattern.search(json) for mark, pattern in _TINY)
+    # One byte is found many times faster than two, which are found faster than a pattern.
+    return b"-" in json and any(mark[:1] in json and mark in json and pattern.search(json) for mark, pattern in _TINY)
 
 
 def _check_depth(value: dict[str, Any]) -> None:

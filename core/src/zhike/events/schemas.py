@@ -26,7 +26,7 @@ PLATFORM_EVENTS = frozenset({"customer.created", "customer.updated", "customer.m
 COLUMN_TRAITS = frozenset({"name", "phone", "email", "company", "stage"})
 """Traits that are columns of a customer: text or null."""
 
-KINDS = frozenset({"person", "company"})
+KINDS = ("person", "company")
 """Values of the trait `kind`."""
 
 RESERVED_TRAITS = frozenset(

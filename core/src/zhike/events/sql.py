@@ -9,13 +9,11 @@ from typing import NamedTuple
 import msgspec
 
 from zhike.customers.identities import WEAK
+from zhike.customers.merge import Stat
 from zhike.orm import Connection
 
 SHARDS = 64
 """Shards of the log; the shard of an event is the id of the customer it was first given to, modulo this."""
-
-Stat = tuple[int, str, str, int, int, datetime, datetime]
-"""A row of customer_event_stat: customer, name, currency, count, sum, first and last instant."""
 
 _WEAK = ", ".join(f"'{namespace}'" for namespace in WEAK)
 

@@ -218,7 +218,7 @@ def _evidence(block: bytes) -> tuple[int, int]:
     if block.isascii():
         return 0, 0
     utf8 = chinese = 0
-    for line in block.split(b"\n", EXAMINED_LINES)[:EXAMINED_LINES]:
+    for line in block.split(b"\n"):
         if line.isascii():
             continue
         try:

@@ -123,7 +123,7 @@ def _mostly(values: Sequence[str], read: Callable[[str], object]) -> bool:
             good += 1
         except ValueError:
             continue
-    return good * 2 > len(values[:_SAMPLED])
+    return good > 0 and good * 2 >= len(values[:_SAMPLED])
 
 
 def _any_amount(value: str) -> object:

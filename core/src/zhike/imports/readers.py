@@ -61,14 +61,19 @@ def open_rows(found: Scan, form: Format) -> Rows:
     Raises:
         Refused: If its header cannot be used.
     """
-    if form.kind is FormatKind.JSON_LINES:
-        return JsonRows(found)
-    if form.kind is FormatKind.COLUMNS:
-        return ColumnRows(found)
-    return CsvRows(found, form.delimiter)
+    lines = Lines(found)
+    try:
+        if form.kind is FormatKind.JSON_LINES:
+            return JsonRows(lines)
+        if form.kind is FormatKind.COLUMNS:
+            return ColumnRows(lines, found.path.name)
+        return CsvRows(lines, found.path.name, form.delimiter)
+    except Refused:
+        lines.close()
+        raise
 
 
-def checked_header(names: list[str], found: Scan) -> list[str]:
+def checked_header(names: list[str], file_name: str) -> list[str]:
     """Return a header's names without blanks around them; a column without name is called by its place.
 
     Raises:
@@ -80,7 +85,7 @@ def checked_header(names: list[str], found: Scan) -> list[str]:
         raise Refused(
             text(
                 "{path} has two columns named {name!r}; rename one of them in its header",
-                path=found.path.name,
+                path=file_name,
                 name=double,
             )
         )
@@ -95,26 +100,20 @@ class CsvRows:
     second.
 
     Args:
-        found: The scanned file.
+        lines: The file's lines.
+        file_name: What refusals call it.
         delimiter: One character.
     """
 
-    def __init__(self, found: Scan, delimiter: str) -> None:
-        self._lines = Lines(found)
-        self._feed = _Feed(self._lines)
+    def __init__(self, lines: Lines, file_name: str, delimiter: str) -> None:
+        self._lines = lines
+        self._feed = _Feed(lines)
         self._reader = csv.reader(self._feed, delimiter=delimiter, strict=True, skipinitialspace=True)
         self.header: list[str] = []
         first = next(self._records(), None)
         if first is not None and first.fault is not None:
-            raise Refused(
-                text(
-                    "line {line} of {path}, the header, cannot be read: {reason}",
-                    line=first.line,
-                    path=found.path.name,
-                    reason=first.fault.message,
-                )
-            )
-        self.header = checked_header(first.cells if first else [], found)
+            raise _bad_header(first.line, file_name, first.fault)
+        self.header = checked_header(first.cells if first else [], file_name)
 
     @property
     def position(self) -> int:
@@ -211,14 +210,17 @@ class ColumnRows:
     """Rows whose values are separated by blanks, under a header, such as the CDNOW file's.
 
     Args:
-        found: The scanned file.
+        lines: The file's lines.
+        file_name: What refusals call it.
     """
 
-    def __init__(self, found: Scan) -> None:
-        self._lines = Lines(found)
-        self._iterator = iter(self._lines)
+    def __init__(self, lines: Lines, file_name: str) -> None:
+        self._lines = lines
+        self._iterator = iter(lines)
         first = next((line for line in self._iterator if line.text.strip()), None)
-        self.header = checked_header(first.text.split() if first else [], found)
+        if first is not None and first.fault is not None:
+            raise _bad_header(first.number, file_name, first.fault)
+        self.header = checked_header(first.text.split() if first else [], file_name)
 
     @property
     def position(self) -> int:
@@ -245,11 +247,11 @@ class JsonRows:
     """Rows of a JSON Lines file: one object a line.
 
     Args:
-        found: The scanned file.
+        lines: The file's lines.
     """
 
-    def __init__(self, found: Scan) -> None:
-        self._lines = Lines(found)
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
         self.header: list[str] = []
 
     @property
@@ -285,6 +287,17 @@ def ragged(found: int, expected: int) -> Fault:
     return Fault(
         "columns",
         text("the row has {found} values and the header {expected}", found=found, expected=expected),
+    )
+
+
+def _bad_header(line: int, file_name: str, fault: Fault) -> Refused:
+    return Refused(
+        text(
+            "line {line} of {path}, the header, cannot be read: {reason}",
+            line=line,
+            path=file_name,
+            reason=fault.message,
+        )
     )
 
 

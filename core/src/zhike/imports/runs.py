@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from zhike import clock
 from zhike.access import audit
 from zhike.access.actor import Actor
 from zhike.imports.plan import Plan
@@ -63,12 +64,14 @@ async def begin(db: Database, plan: Plan) -> Run:
         )
         if found is None:
             found = await connection.fetchrow(
-                """INSERT INTO import_run (kind, file_name, sha256, options) VALUES ($1, $2, $3, $4::jsonb)
+                """INSERT INTO import_run (kind, file_name, sha256, options, started_at)
+                   VALUES ($1, $2, $3, $4::jsonb, $5)
                    RETURNING id, rows_done, accepted, duplicate, rejected""",
                 KIND,
                 plan.found.path.name,
                 plan.found.sha256,
                 signature,
+                clock.now(),
             )
             assert found is not None  # noqa: S101  # INSERT … RETURNING gives its row
             details: dict[str, Any] = {"file": plan.found.path.name, "sha256": plan.found.sha256}
@@ -128,4 +131,4 @@ async def advance(
 async def finish(db: Database, run: Run) -> None:
     """Record that every row is decided: the same command starts anew from now on."""
     async with db.transaction() as connection:
-        await connection.execute("UPDATE import_run SET finished_at = now() WHERE id = $1", run.id)
+        await connection.execute("UPDATE import_run SET finished_at = $2 WHERE id = $1", run.id, clock.now())

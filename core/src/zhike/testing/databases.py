@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -22,17 +22,8 @@ class Server:
     def __init__(self, url: str) -> None:
         self.url = url
         self._template: str | None = None
-        # Threads of their own: fixtures are also asked for while the test's event loop runs, and dropping a
-        # database waits for a checkpoint, which nobody else has to wait for.
-        self._maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zhike-testing-create")
-        self._dropper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zhike-testing-drop")
-        self._drops: list[Future[None]] = []
-
-    def hurry(self) -> None:
-        """Give up the server's durability for speed, for one that is thrown away."""
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
-            self._maker.submit(asyncio.run, self._execute(f"ALTER SYSTEM SET {name} = off")).result()
-        self._maker.submit(asyncio.run, self._execute("SELECT pg_reload_conf()")).result()
+        # A thread of its own: fixtures are also asked for while the test's event loop runs.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zhike-testing")
 
     def create(self, *, migrated: bool = True) -> str:
         """Make a database and return its URL.
@@ -40,22 +31,22 @@ class Server:
         Args:
             migrated: Whether it has the core's tables; else it is empty.
         """
-        return self._maker.submit(asyncio.run, self._create(migrated)).result()
+        return self._thread.submit(asyncio.run, self._create(migrated)).result()
 
     def drop(self, url: str) -> None:
-        """Drop a database that `create` made, soon and whoever is still connected to it."""
+        """Drop a database that `create` made, whoever is still connected to it.
+
+        Best before the next one is made: it waits for a checkpoint, which writes all others' files to disk.
+        """
         name = urlsplit(url).path.removeprefix("/")
         sql = f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"
-        self._drops.append(self._dropper.submit(asyncio.run, self._execute(sql)))
+        self._thread.submit(asyncio.run, self._execute(sql)).result()
 
     def close(self) -> None:
-        """Wait until all databases are dropped, also the one that the others are copies of."""
+        """Drop the database that the others are copies of."""
         if self._template is not None:
             self.drop(self._url(self._template))
-        self._maker.shutdown()
-        self._dropper.shutdown()
-        for drop in self._drops:
-            drop.result()
+        self._thread.shutdown()
 
     async def _create(self, migrated: bool) -> str:
         if migrated and self._template is None:

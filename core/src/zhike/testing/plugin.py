@@ -33,14 +33,12 @@ def database_server() -> Iterator[Server]:
 
     with ExitStack() as stack:
         url = os.environ.get("ZHIKE_TEST_DATABASE_URL")
-        if url:
-            server = Server(url)
-        else:
+        if not url:
             from zhike._host.postgres import attach
 
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="zhike-test-"))
-            server = Server(stack.enter_context(attach(Path(folder) / "data")))
-            server.hurry()
+            url = stack.enter_context(attach(Path(folder) / "data"))
+        server = Server(url)
         stack.callback(server.close)
         yield server
 

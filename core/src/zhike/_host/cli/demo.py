@@ -31,8 +31,15 @@ def demo(data: Path | None, port: int) -> None:
     settings = configuration.load(data)
     _refuse_early(settings, port)
     with database_url(settings) as url:
-        token = asyncio.run(_prepare(settings, url))
-        serve.run(settings, host=HOST, port=port, web=1, ready=lambda address: _welcome(address, token))
+        asyncio.run(_prepare(settings, url))
+        # The token is made only now: it is shown once, and nobody could use it if the server did not start.
+        serve.run(
+            settings,
+            host=HOST,
+            port=port,
+            web=1,
+            ready=lambda address: _welcome(address, asyncio.run(_first_token(url))),
+        )
 
 
 def _refuse_early(settings: Settings, port: int) -> None:
@@ -45,8 +52,8 @@ def _refuse_early(settings: Settings, port: int) -> None:
     supervisor.listen(HOST, port).close()
 
 
-async def _prepare(settings: Settings, url: str) -> str | None:
-    """Migrate, import and return the first token, or None when it was given out before."""
+async def _prepare(settings: Settings, url: str) -> None:
+    """Migrate, and import the company into an empty database."""
     from zhike._host.db import migrate
     from zhike._host.demo import setup
     from zhike.orm import Database
@@ -55,8 +62,18 @@ async def _prepare(settings: Settings, url: str) -> str | None:
     db = await Database.open(url, max_size=settings.pool_size)
     try:
         stored = await setup.import_company(db, settings, clock.now())
-        if stored:
-            click.echo(f"已导入示例公司「青禾生活」 · sample company imported: {stored} events")
+    finally:
+        await db.close()
+    if stored:
+        click.echo(f"已导入示例公司「青禾生活」 · sample company imported: {stored} events")
+
+
+async def _first_token(url: str) -> str | None:
+    from zhike._host.demo import setup
+    from zhike.orm import Database
+
+    db = await Database.open(url, max_size=1)
+    try:
         return await setup.first_token(db)
     finally:
         await db.close()

@@ -77,8 +77,11 @@ def events(
         source=source,
         encoding=encoding,
     )
-    with _alone(file):
-        status = asyncio.run(_import(settings, file, options, rejected, dry_run=dry_run))
+    try:
+        with _alone(file):
+            status = asyncio.run(_import(settings, file, options, rejected, dry_run=dry_run))
+    except asyncio.CancelledError:
+        status = INTERRUPTED_STATUS
     sys.exit(status)
 
 

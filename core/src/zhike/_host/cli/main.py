@@ -60,9 +60,9 @@ data_option = click.option(
 def main() -> None:
     """Run the command line; an error with a message prints it and ends with status 1."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        # click returns the status of ctx.exit() instead of raising it.
+        status = cli.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

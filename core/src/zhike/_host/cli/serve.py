@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from zhike import settings
-from zhike._host import logs, supervisor
+from zhike._host import keys, logs, supervisor
 from zhike._host.cli.context import database_url
 from zhike._host.cli.main import data_option
 from zhike._host.web.order import Order
@@ -53,6 +53,7 @@ def run(config: Settings, *, host: str, port: int, web: int, ready: Callable[[st
             from zhike._host.postgres import serve_lock
 
             stack.enter_context(serve_lock(config.data))
+        keys.cursor_key(config)  # made, or refused, before any process needs it
         listener = supervisor.listen(host, port)
         stack.callback(listener.close)
         # Started first: the processes import the application while the database starts.

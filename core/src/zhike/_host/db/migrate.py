@@ -14,6 +14,9 @@ import os
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 
+import asyncpg
+
+from zhike._engine import unavailable
 from zhike._host.db import piccolo_conf
 from zhike._host.db.apps import CORE, App
 from zhike.errors import Refused
@@ -46,7 +49,7 @@ async def forwards(url: str, apps: Sequence[App] = CORE) -> list[str]:
         The ids of those that ran.
 
     Raises:
-        Refused: If the database holds migrations that this version does not know.
+        Refused: If the database holds migrations that this version does not know, or one fails.
         Unavailable: If the database cannot be used.
     """
     database = await Database.open(url, max_size=1, command_timeout=None)
@@ -62,7 +65,7 @@ async def forwards(url: str, apps: Sequence[App] = CORE) -> list[str]:
             missing = await _missing(connection, apps)
             with _piccolo_on(database.engine):
                 for app, migration_id in missing:
-                    await (await _manager(app, migration_id)).run()
+                    await _run(connection, app, migration_id)
             await connection.executemany(
                 "INSERT INTO migration (name, app_name) VALUES ($1, $2)",
                 [(migration_id, app.name) for app, migration_id in missing],
@@ -111,6 +114,19 @@ async def _missing(connection: Connection, apps: Sequence[App]) -> list[tuple[Ap
             )
         )
     return [(app, key[1]) for key, app in known.items() if key not in ran]
+
+
+async def _run(connection: Connection, app: App, migration_id: str) -> None:
+    manager = await _manager(app, migration_id)
+    try:
+        await manager.run()
+    except asyncpg.PostgresError as error:
+        if unavailable(error, connection):
+            raise
+        # Not the error's details: they may hold a row.
+        reason = error.as_dict().get("message", type(error).__name__)
+        message = text("Migration {name} failed and nothing was changed: {reason}", name=migration_id, reason=reason)
+        raise Refused(message) from error
 
 
 async def _manager(app: App, migration_id: str) -> MigrationManager:

@@ -55,7 +55,8 @@ def attach(data: Path) -> Iterator[str]:
         leaving.set()
         if watcher.is_alive():
             watcher.join()
-        os.utime(descriptor)  # the keeper counts its 5 s from here
+        with contextlib.suppress(OSError):
+            os.utime(descriptor)  # the keeper counts its 5 s from here
         os.close(descriptor)
 
 

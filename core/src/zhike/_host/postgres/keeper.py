@@ -101,7 +101,6 @@ class Keeper:
                 return False
 
     def _begin(self) -> None:
-        self._next_try = 0.0
         if self._folder.has_cluster():
             self._phase = "starting"
             self._server.start()
@@ -113,9 +112,11 @@ class Keeper:
         """Look once at the server and the warden, and do what is due."""
         self._mind_warden()
         if self._next_try:
-            if time.monotonic() >= self._next_try:
+            if time.monotonic() < self._next_try:
+                return
+            self._next_try = 0.0
+            if self._server.ended() is not None:
                 self._begin()
-            return
         status = self._server.ended()
         if status is not None:
             self._ended(status)
@@ -134,7 +135,7 @@ class Keeper:
             self._begin()
             return
         self._announce("none", 0)
-        complaint = self._server.complaint()
+        complaint = self._server.complaint() if status >= 0 else f"a signal ended it ({-status})"
         log(f"{phase}: the process ended with status {status}: {complaint}")
         if phase == "initdb":
             raise Failure("initdb", folder=str(self._folder.data), detail=complaint)
@@ -143,9 +144,7 @@ class Keeper:
             self._phase = "starting"
             self._begin()
         elif status == 0 or (any(word in complaint for word in _REMAINS) and now - self._since < _PATIENCE):
-            self._next_try = (
-                now + 0.1
-            )  # an adopted server that was stopping has ended, or a dead one's remains
+            self._next_try = now + 0.1  # an adopted server that was stopping has ended, or a dead one's remains
         else:
             raise Failure("start", log=str(self._folder.server_log), detail=complaint)
 
@@ -188,34 +187,43 @@ class Keeper:
             time.sleep(0.01)
         self._announce("none", 0)
         log("server stopped")
-        os.close(self._pipe)
         if self._warden:
+            os.close(self._pipe)
             os.waitpid(self._warden, 0)
 
     def _start_warden(self) -> None:
-        reader, self._pipe = os.pipe()
+        reader, writer = os.pipe()
         arguments = [sys.executable, "-I", "-S", warden.__file__, str(self._folder.data)]
-        self._warden = process.spawn(
-            arguments, source=reader, output=2, prepare=lambda: os.set_inheritable(self._lock, True)
-        )
-        os.close(reader)
+        try:
+            self._warden = process.spawn(
+                arguments, source=reader, output=2, prepare=lambda: os.set_inheritable(self._lock, True)
+            )
+        except OSError:
+            os.close(writer)
+            raise
+        finally:
+            os.close(reader)
+        self._pipe = writer
 
     def _mind_warden(self) -> None:
         if self._warden and os.waitpid(self._warden, os.WNOHANG)[0]:
             log("the warden was killed")
             os.close(self._pipe)
+            self._pipe, self._warden = -1, None
+        if self._warden is None:
             self._start_warden()
             if self._server.pid:
                 self._announce("initdb" if self._phase == "initdb" else "server", self._server.pid)
 
     def _announce(self, kind: str, pid: int) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the warden was killed; its successor is told
+        with contextlib.suppress(OSError):  # the warden was killed; its successor is told
             os.write(self._pipe, f"{kind} {pid}\n".encode())
 
     def _note(self, state: object) -> None:
         """Leave a note for keepers that wait for our lock."""
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, json.dumps(state).encode(), 0)
+        with contextlib.suppress(OSError):  # the disk may be full
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, json.dumps(state).encode(), 0)
 
     def _tell(self, report: object) -> None:
         """Answer whoever started us, once."""
@@ -232,15 +240,14 @@ class Keeper:
 def log(message: str) -> None:
     """Write a line to the keeper's log, which is its standard error."""
     now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    os.write(2, f"{now} UTC [{os.getpid()}] {message}\n".encode(errors="replace"))
+    with contextlib.suppress(OSError):  # the disk may be full, and the server is to live on
+        os.write(2, f"{now} UTC [{os.getpid()}] {message}\n".encode(errors="replace"))
 
 
 def main() -> None:
     """Run the keeper of the folder named on the command line."""
     if os.fork():
-        os._exit(
-            0
-        )  # the one who started us has nothing to wait for, and we survive when its process tree is killed
+        os._exit(0)  # the one who started us has nothing to wait for, and we survive when its process tree is killed
     os.setsid()
     os.umask(0o077)
     idle = float(os.environ.get("ZHIKE_KEEPER_IDLE") or IDLE)

@@ -20,9 +20,7 @@ def make(folder: Folder) -> None:
         Refused: If it belongs to another user or cannot be written.
     """
     if "\n" in str(folder.data):
-        raise Refused(
-            text("The path {folder!r} has a line break, which PostgreSQL cannot use", folder=folder.data)
-        )
+        raise Refused(text("The path {folder!r} has a line break, which PostgreSQL cannot use", folder=folder.data))
     try:
         # Where root may use no user namespace the server runs as `nobody`, who must be able to pass through.
         folder.data.mkdir(mode=0o700 if os.geteuid() else 0o711, parents=True, exist_ok=True)
@@ -31,8 +29,7 @@ def make(folder: Folder) -> None:
     except PermissionError as error:
         raise Refused(
             text(
-                "User {user} may not use {path}: run the command as its owner, or choose a folder with "
-                "--data",
+                "User {user} may not use {path}: run the command as its owner, or choose a folder with --data",
                 user=_name(os.geteuid()),
                 path=error.filename or folder.data,
             )
@@ -117,8 +114,7 @@ _MESSAGES: dict[str, Callable[[Mapping[str, str]], Text]] = {
         folder=shlex.quote(p["folder"]),
     ),
     "no_cluster": lambda p: text(
-        "{folder} is not empty, but holds no PostgreSQL cluster: move it away with "
-        "`mv {folder} {folder}.old`",
+        "{folder} is not empty, but holds no PostgreSQL cluster: move it away with `mv {folder} {folder}.old`",
         folder=shlex.quote(p["folder"]),
     ),
     "no_socket": lambda p: text(

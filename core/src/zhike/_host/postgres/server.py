@@ -135,14 +135,17 @@ class Server:
             file.seek(max(end - _LOG_TAIL, min(self._log_start, end)))
             lines = file.read().decode(errors="replace").splitlines()
         marks = ("FATAL:", "PANIC:", "error:", "cannot run", "could not")
-        told = [line for line in lines if any(mark in line for mark in marks) and "system is" not in line]
-        return (told or lines or ["no message"])[-1].strip()
+        for number, line in enumerate(lines):
+            if any(mark in line for mark in marks) and "system is" not in line:  # the first is the cause
+                return " ".join(part.strip() for part in lines[number : number + 3])
+        return lines[-1].strip() if lines else "no message"
 
     def bound_log(self) -> None:
         """Keep the log and one older piece of it, 8 MB each."""
         if os.fstat(self._log).st_size > _LOG_LIMIT:
             # The server keeps its descriptor, which appends: so the file is copied and emptied, not renamed.
-            shutil.copyfile(self._folder.server_log, self._folder.server_log.with_suffix(".log.1"))
+            with contextlib.suppress(OSError):  # on a full disk room matters more than the older piece
+                shutil.copyfile(self._folder.server_log, self._folder.server_log.with_suffix(".log.1"))
             os.truncate(self._folder.server_log, 0)
 
     def _run(self, kind: str, arguments: list[str]) -> None:

@@ -64,8 +64,4 @@ def _private(place: Path, identity: Identity) -> bool:
     except OSError:
         return False
     found = place.lstat()
-    return (
-        stat.S_ISDIR(found.st_mode)
-        and found.st_uid == identity.owner
-        and stat.S_IMODE(found.st_mode) == 0o700
-    )
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == identity.owner and stat.S_IMODE(found.st_mode) == 0o700

@@ -18,7 +18,7 @@ from zhike._host.web.openapi import openapi_route
 from zhike._host.web.problems import PROBLEM_JSON, from_error, from_status, problem
 from zhike._host.web.reply import Reply
 from zhike._host.web.services import Services
-from zhike.api import API, Public, Route
+from zhike.api import API, Route
 from zhike.conditions.api import ROUTES as CONDITION_ROUTES
 from zhike.customers.api import ROUTES as CUSTOMER_ROUTES
 from zhike.errors import Refused
@@ -130,7 +130,7 @@ def require_permissions(litestar: Litestar) -> None:
     """
     for route in litestar.routes:
         for handler in _handlers(route):
-            if not isinstance(handler.opt.get("permission"), str | Public) and not _answers_options(handler):
+            if not handler.opt.get("permission") and not _answers_options(handler):
                 raise Refused(text("The route {path} declares no permission", path=route.path))
 
 

@@ -117,7 +117,9 @@ def _statuses(route: Route, *, public: bool) -> set[int]:
     if route.body is not None:
         statuses |= {413, 415}
     if "{" in route.path:
-        statuses.add(404)
+        statuses |= {404, 414}
+    if route.query is not None:
+        statuses.add(414)
     return statuses
 
 

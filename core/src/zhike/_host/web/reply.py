@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from zhike import wire
+
 if TYPE_CHECKING:
     from litestar.types import Receive, Scope, Send
 
 JSON = b"application/json"
 MSGPACK = b"application/msgpack"
 _MSGPACK_NAMES = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
-
-_json = msgspec.json.Encoder(decimal_format="number")
 
 Header = tuple[bytes, bytes]
 
@@ -50,16 +50,16 @@ class Reply:
 def answer(value: object, accept: bytes | None) -> Reply:
     """Return `value` as JSON, or as MessagePack if that is what the Accept header asks for.
 
-    MessagePack is made from the JSON text, so that the two cannot differ in how an instant or an amount looks.
+    In MessagePack instants are RFC 3339 text as in JSON, and decimals are text, since its numbers are binary.
 
     Args:
-        value: Anything msgspec can encode.
+        value: Structs; a `msgspec.Raw` in them is JSON.
         accept: The request's Accept header.
     """
-    body = _json.encode(value)
     if accept is not None and b"msgpack" in accept and _prefers_msgpack(accept.decode("latin-1")):
-        return Reply(msgspec.msgpack.encode(msgspec.json.decode(body)), MSGPACK, headers=((b"vary", b"accept"),))
-    return Reply(body)
+        builtins = msgspec.to_builtins(value, enc_hook=msgspec.json.decode)
+        return Reply(msgspec.msgpack.encode(builtins), MSGPACK, headers=((b"vary", b"accept"),))
+    return Reply(wire.encode(value, "json"))
 
 
 def _prefers_msgpack(accept: str) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
+from zhike._host.keys import cursor_key
 from zhike.access.tokens import TokenCache
 from zhike.errors import Unavailable
 from zhike.events.grouping import Collector
@@ -24,10 +25,14 @@ class Services:
     Args:
         settings: The deployment's settings.
         url: The database's URL; opened and closed with the application.
+
+    Raises:
+        Refused: If the deployment's keys cannot be used.
     """
 
     def __init__(self, settings: Settings, url: str) -> None:
         self.settings = settings
+        self.cursor_key = cursor_key(settings)
         self._url = url
         self._parts: tuple[Database, TokenCache, Collector] | None = None
 
@@ -77,6 +82,7 @@ class Services:
     async def _connect(self) -> None:
         db = await Database.open(self._url, max_size=self.settings.pool_size)
         self._parts = db, TokenCache(db), Collector(db, self.settings)
+        logger.info("serving")
 
     async def _keep_trying(self) -> None:
         while self._parts is None:

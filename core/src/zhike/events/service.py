@@ -1,0 +1,142 @@
+"""Reading events: a customer's timeline, and the types there are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+from asyncpg import Record
+
+from zhike.access.actor import Actor
+from zhike.access.scope import visible_customers
+from zhike.api import Page
+from zhike.customers.service import not_found, winner_of
+from zhike.ids import decode_cursor, encode_cursor
+from zhike.money import to_major
+from zhike.orm import Database
+
+_TIMELINE = """
+SELECT
+  e.id, e.name, CASE WHEN e.behaviour THEN 'behaviour' ELSE 'platform' END, e.message_id,
+  e.occurred_at, e.recorded_at, e.amount, e.currency, e.properties::text, e.source, e.origin, e.live
+FROM event AS e
+WHERE e.customer_id = $1 {after}
+ORDER BY e.occurred_at DESC, e.id DESC LIMIT $2
+"""
+_AFTER = "AND (e.occurred_at, e.id) < ($3, $4)"
+
+_VISIBLE = "SELECT c.id FROM customer AS c WHERE c.id = $1 AND {visible}"
+
+_TYPES = """
+SELECT name, CASE WHEN behaviour THEN 'behaviour' ELSE 'platform' END, first_seen_at
+FROM event_type WHERE name > $1 COLLATE "C" ORDER BY name LIMIT $2
+"""
+
+
+class TimelineEvent(msgspec.Struct, frozen=True):
+    """An event as it is shown.
+
+    Args:
+        id: Its id.
+        name: Event type.
+        kind: `behaviour`: the customer did it; `platform`: we did.
+        message_id: The id it was sent with.
+        occurred_at: When it happened.
+        recorded_at: When it was stored.
+        amount: Money in major units.
+        currency: ISO 4217 code of the amount.
+        properties: The JSON text of an object.
+        source: Where it comes from.
+        origin: Who brought it in.
+        live: Whether it was recorded soon after it happened, and not by an import.
+    """
+
+    id: int
+    name: str
+    kind: Literal["behaviour", "platform"]
+    message_id: str
+    occurred_at: datetime
+    recorded_at: datetime
+    amount: Decimal | None
+    currency: str | None
+    properties: msgspec.Raw
+    source: str
+    origin: str
+    live: bool
+
+
+class EventType(msgspec.Struct, frozen=True):
+    """A name under which events are stored.
+
+    Args:
+        name: Such as `order.paid`.
+        kind: `behaviour` or `platform`.
+        first_seen_at: When the first one was stored.
+    """
+
+    name: str
+    kind: Literal["behaviour", "platform"]
+    first_seen_at: datetime
+
+
+async def timeline(
+    db: Database, actor: Actor, customer_id: int, *, limit: int = 50, cursor: str | None = None, key: bytes = b""
+) -> Page[TimelineEvent]:
+    """Return a page of a customer's events, the latest first; for a customer merged away, the winner's.
+
+    Args:
+        db: Where they are.
+        actor: Who asks.
+        customer_id: Whose events.
+        limit: Events on the page.
+        cursor: `next` of the page before.
+        key: The deployment's secret that signs cursors.
+
+    Raises:
+        BadRequest: If `cursor` was not made for this customer's timeline.
+        NotFound: If there is no such customer, or `actor` does not see it.
+    """
+    scope = f"timeline:{customer_id}"
+    after = () if cursor is None else decode_cursor(cursor, key, tuple[datetime, int], scope=scope)
+    visible = _VISIBLE.format(visible=visible_customers(actor, "c"))
+    async with db.connection() as connection:
+        seen = await connection.fetchval(visible, customer_id)
+        if seen is None:
+            seen = await connection.fetchval(visible, await winner_of(connection, customer_id))
+        if seen is None:
+            raise not_found(customer_id)
+        # One more than asked for tells whether there is a next page.
+        rows = await connection.fetch(_TIMELINE.format(after=_AFTER if after else ""), seen, limit + 1, *after)
+    items = [_event(row) for row in rows[:limit]]
+    if len(rows) <= limit:
+        return Page(items, None)
+    return Page(items, encode_cursor((items[-1].occurred_at, items[-1].id), key, scope=scope))
+
+
+async def types(
+    db: Database, actor: Actor, *, limit: int = 50, cursor: str | None = None, key: bytes = b""
+) -> Page[EventType]:
+    """Return a page of the event types that were recorded, by name.
+
+    Args:
+        db: Where they are.
+        actor: Who asks; types are no secret among those who may read events.
+        limit: Types on the page.
+        cursor: `next` of the page before.
+        key: The deployment's secret that signs cursors.
+    """
+    after = "" if cursor is None else decode_cursor(cursor, key, str, scope="event types")
+    async with db.connection() as connection:
+        rows = await connection.fetch(_TYPES, after, limit + 1)
+    items = [EventType(*row) for row in rows[:limit]]
+    return Page(items, encode_cursor(items[-1].name, key, scope="event types") if len(rows) > limit else None)
+
+
+def _event(row: Record) -> TimelineEvent:
+    values: list[Any] = list(row)
+    if values[6] is not None:
+        values[6] = to_major(values[6], values[7])
+    values[8] = msgspec.Raw(values[8])
+    return TimelineEvent(*values)

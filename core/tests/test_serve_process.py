@@ -1,0 +1,191 @@
+"""`zhike serve` as a process: how it starts, what it refuses, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from zhike._host.cli.main import cli
+
+
+class Serving:
+    """A running `zhike serve`.
+
+    Args:
+        arguments: Further arguments of the command.
+        environment: Further variables.
+    """
+
+    def __init__(self, *arguments: str, environment: dict[str, str]) -> None:
+        code = "from zhike._host.cli.main import main; main()"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, "serve", "--port", "0", *arguments],
+            env={**os.environ, "ZHIKE_LOCALE": "en", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ready(self) -> str:
+        """Wait for the ready line and return the URL in it."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("ready http://127.0.0.1:"), self.process.communicate()
+        return line.split()[1]
+
+    def children(self) -> list[psutil.Process]:
+        """Return the web processes."""
+        return [
+            child
+            for child in psutil.Process(self.process.pid).children()
+            if any("zhike._host.web.worker" in part for part in child.cmdline())
+        ]
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """Send a signal and return the exit status and what else was printed."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=15)
+        return self.process.returncode, out, err
+
+
+Serve = Callable[..., Serving]
+
+
+@pytest.fixture
+def serve(database_url: str, tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers on the test's database; they are killed after the test."""
+    started: list[Serving] = []
+
+    def start(*arguments: str, **environment: str) -> Serving:
+        given = {"ZHIKE_DATABASE_URL": database_url, "ZHIKE_DATA": str(tmp_path), **environment}
+        started.append(Serving(*arguments, environment=given))
+        return started[-1]
+
+    yield start
+    for serving in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(serving.process.pid).children(recursive=True):
+                child.kill()
+        serving.process.kill()
+        serving.process.communicate()
+
+
+@pytest.mark.parametrize(("mode", "number"), [("--single", signal.SIGTERM), ("--web=2", signal.SIGINT)])
+def test_one_ready_line_and_a_clean_end(serve: Serve, mode: str, number: int) -> None:
+    serving = serve(mode)
+    url = serving.ready()
+    assert httpx.get(f"{url}/health/ready").json() == {"status": "ok"}
+    processes = [psutil.Process(serving.process.pid), *serving.children()]
+    assert len(processes) == (1 if mode == "--single" else 3)
+    for process in processes:
+        assert process.memory_info().rss < 150 * 1024 * 1024
+
+    began = time.monotonic()
+    status, out, err = serving.stop(number)
+
+    assert (status, out) == (0, "")
+    assert {json.loads(line)["level"] for line in err.splitlines()} == {"info"}
+    assert time.monotonic() - began < 10
+    assert not any(process.is_running() for process in processes)
+
+
+def test_a_port_in_use_is_refused(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        serving = serve("--port", str(port))
+        _, err = serving.process.communicate(timeout=20)
+    assert serving.process.returncode == 1
+    assert f"Port {port} is in use" in err
+
+
+def test_an_unmigrated_database_is_refused(serve: Serve, empty_database_url: str) -> None:
+    serving = serve(ZHIKE_DATABASE_URL=empty_database_url)
+    out, err = serving.process.communicate(timeout=20)
+    assert (serving.process.returncode, out) == (1, "")
+    assert "zhike migrate" in err
+
+
+def test_a_database_out_of_reach_is_told_without_the_password(serve: Serve) -> None:
+    serving = serve(ZHIKE_DATABASE_URL="postgresql://someone:geheim@127.0.0.1:1/nothing")
+    out, err = serving.process.communicate(timeout=20)
+    assert (serving.process.returncode, out) == (1, "")
+    assert "127.0.0.1" in err
+    assert "geheim" not in err
+
+
+def test_a_secret_that_is_too_short_is_refused(serve: Serve) -> None:
+    serving = serve(ZHIKE_SECRET_KEY="short")
+    _, err = serving.process.communicate(timeout=20)
+    assert serving.process.returncode == 1
+    assert "ZHIKE_SECRET_KEY" in err
+
+
+def test_web_processes_that_cannot_start_end_the_server(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "uvloop.py").write_text("raise ImportError('broken on purpose')")
+    serving = serve(PYTHONPATH=str(tmp_path))
+    out, err = serving.process.communicate(timeout=20)
+    assert (serving.process.returncode, out) == (1, "")
+    assert "ended before it was ready" in err
+
+
+def test_web_processes_end_with_a_supervisor_that_is_killed(serve: Serve) -> None:
+    serving = serve("--web=2")
+    url = serving.ready()
+    children = serving.children()
+    assert len(children) == 2
+
+    serving.process.kill()
+
+    deadline = time.monotonic() + 5
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health/live")
+
+
+def test_the_key_file_is_the_owners_alone_and_stays(serve: Serve, tmp_path: Path) -> None:
+    file = tmp_path / "secret.key"
+    kept = None
+    for _ in range(2):
+        serving = serve("--single")
+        serving.ready()
+        assert file.stat().st_mode & 0o777 == 0o600
+        kept = kept or file.read_text()
+        assert file.read_text() == kept
+        serving.stop()
+
+
+def test_a_second_server_on_one_folder_is_refused_and_commands_attach(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    environment = {"ZHIKE_DATABASE_URL": "", "ZHIKE_DATA": str(tmp_path / "data"), "ZHIKE_LOCALE": "en"}
+    runner = CliRunner(env=environment)
+    assert runner.invoke(cli, ["migrate"]).exit_code == 0
+    serving = Serving(environment=environment)
+    try:
+        url = serving.ready()
+        second = Serving(environment=environment)
+        _, err = second.process.communicate(timeout=20)
+        assert second.process.returncode == 1
+        assert "already runs" in err
+        secret = runner.invoke(cli, ["token", "create", "shop", "--role", "viewer"]).output.split()[-1]
+        answer = httpx.get(f"{url}/api/v1/customers", headers={"authorization": f"Bearer {secret}"})
+        assert answer.json() == {"items": [], "next": None}
+        status, out, err = serving.stop()
+        assert (status, out) == (0, "")
+    finally:
+        serving.process.kill()
+        serving.process.communicate()
