@@ -43,16 +43,13 @@ def test_module_is_small_and_says_what_it_is(path: Path) -> None:
     too_long = {
         node.name: (node.end_lineno or 0) - node.lineno + 1
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or 0) - node.lineno + 1 > 60
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > 60
     }
     assert not too_long
 
 
 def test_the_median_module_is_short() -> None:
-    sizes = [
-        len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES if path.name != "__init__.py"
-    ]
+    sizes = [len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES if path.name != "__init__.py"]
     assert statistics.median(sizes) <= 100
 
 

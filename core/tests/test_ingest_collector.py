@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,10 @@ def event(message_id: str | None = None, **fields: Any) -> CheckedEvent:
 async def value(database: Database, sql: str) -> Any:
     async with database.connection() as connection:
         return await connection.fetchval(sql)
+
+
+def begin(submitting: Coroutine[Any, Any, Ingested]) -> asyncio.Task[Ingested]:
+    return asyncio.create_task(submitting)
 
 
 class Gate:
@@ -112,12 +116,12 @@ async def test_too_much_is_refused_until_there_is_room(
     database: Database, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
-    first = asyncio.create_task(collector.submit([event() for _ in range(2 * GROUP)], origin="token:1"))
+    first = begin(collector.submit([event() for _ in range(2 * GROUP)], origin="token:1"))
     await gate.arrived.wait()
     with pytest.raises(TooMany) as refused:
         await collector.submit([event() for _ in range(GROUP + 1)], origin="token:1")
     assert refused.value.retry_after == 1
-    fits = asyncio.create_task(collector.submit([event() for _ in range(GROUP)], origin="token:1"))
+    fits = begin(collector.submit([event() for _ in range(GROUP)], origin="token:1"))
     await asyncio.sleep(0)
     with pytest.raises(TooMany):
         await collector.submit([event()], origin="token:1")
@@ -132,9 +136,9 @@ async def test_a_client_that_leaves_disturbs_nobody(
     database: Database, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
-    storing = [asyncio.create_task(collector.submit([event(f"s{n}")], origin="token:1")) for n in range(3)]
+    storing = [begin(collector.submit([event(f"s{n}")], origin="token:1")) for n in range(3)]
     await gate.arrived.wait()
-    queued = [asyncio.create_task(collector.submit([event(f"q{n}")], origin="token:1")) for n in range(3)]
+    queued = [begin(collector.submit([event(f"q{n}")], origin="token:1")) for n in range(3)]
     await asyncio.sleep(0)
     storing[0].cancel()
     queued[0].cancel()
@@ -183,7 +187,7 @@ async def test_a_lost_connection_is_unavailable_for_all_and_over_at_once(
 ) -> None:
     async with database.transaction() as blocker:
         await blocker.execute("LOCK TABLE event IN EXCLUSIVE MODE")
-        waiting = [asyncio.create_task(collector.submit([event(f"k{n}")], origin="token:1")) for n in range(5)]
+        waiting = [begin(collector.submit([event(f"k{n}")], origin="token:1")) for n in range(5)]
         # Not pg_stat_activity, which stands still inside a transaction.
         blocked = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'event'::regclass"
         async with asyncio.timeout(20):
@@ -201,9 +205,9 @@ async def test_close_answers_what_was_taken_and_takes_no_more(
 ) -> None:
     gate = Gate(monkeypatch)
     collector = Collector(database, settings)
-    storing = asyncio.create_task(collector.submit([event() for _ in range(10)], origin="token:1"))
+    storing = begin(collector.submit([event() for _ in range(10)], origin="token:1"))
     await gate.arrived.wait()
-    queued = asyncio.create_task(collector.submit([event() for _ in range(2 * GROUP)], origin="token:1"))
+    queued = begin(collector.submit([event() for _ in range(2 * GROUP)], origin="token:1"))
     await asyncio.sleep(0)
     closing = asyncio.create_task(collector.close())
     await asyncio.sleep(0.01)

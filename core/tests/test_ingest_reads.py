@@ -99,27 +99,26 @@ async def test_the_list_is_paged_newest_first(database: Database, query_counter:
     assert all(customer.identities for customer in (await customers.list_(database, ACTOR)).items)
 
 
-@pytest.mark.parametrize(
-    ("q", "found"),
-    [
-        ("138 0013 8000", [1]),
-        ("+86-138-0013-8000", [1]),
-        ("Ann@Example.com", [1]),
-        ("ann@example.com ", [1]),
-        ("x1", [3, 2]),
-        ("X1", []),
-        ("m-77", [3]),
-        ("d", [1]),
-        ("nobody", []),
-        ("\x00", []),
-        ("\ud83d", []),
-        ("' OR 1=1 --", []),
-        ("x" * 1000, []),
-        ("", [3, 2, 1]),
-    ],
-)
-async def test_q_finds_exact_identities_in_every_namespace(shop: Database, q: str, found: list[int]) -> None:
-    assert await ids(shop, q=q) == found
+QUERIES = {
+    "138 0013 8000": [1],
+    "+86-138-0013-8000": [1],
+    "Ann@Example.com": [1],
+    "ann@example.com ": [1],
+    "x1": [3, 2],
+    "X1": [],
+    "m-77": [3],
+    "d": [1],
+    "nobody": [],
+    "\x00": [],
+    "\ud83d": [],
+    "' OR 1=1 --": [],
+    "x" * 1000: [],
+    "": [3, 2, 1],
+}
+
+
+async def test_q_finds_exact_identities_in_every_namespace(shop: Database) -> None:
+    assert {q: await ids(shop, q=q) for q in QUERIES} == QUERIES
 
 
 @pytest.fixture

@@ -151,7 +151,8 @@ async def test_platform_events_tell_what_ingest_did(database: Database) -> None:
     await put(database, event(identities=[("external_id", "x"), ("device_id", "d")]))
     rows = await fetch(
         database,
-        "SELECT name, properties::text, customer_id, home_customer_id, origin, live FROM event WHERE NOT behaviour ORDER BY id",
+        "SELECT name, properties::text, customer_id, home_customer_id, origin, live FROM event"
+        " WHERE NOT behaviour ORDER BY id",
     )
     x, visitor = [row["id"] for row in await fetch(database, "SELECT id FROM customer ORDER BY id")]
     assert [(row[0], msgspec.json.decode(row[1]), *row[2:4]) for row in rows] == [

@@ -62,4 +62,3 @@ CREATE TABLE customer_event_stat (
   last_at timestamptz NOT NULL,
   PRIMARY KEY (customer_id, name, currency)
 ) WITH (fillfactor = 85);
-CREATE INDEX customer_event_stat_name ON customer_event_stat (name, customer_id);

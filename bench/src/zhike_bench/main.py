@@ -64,4 +64,4 @@ def _wanted(only: str | None) -> list[str]:
                 rows=", ".join(ROWS),
             )
         )
-    return names
+    return [name for name in ROWS if name in names]

@@ -58,7 +58,7 @@ class Stage:
         await self.client.close()
         await self._resources.aclose()
         await self.stopped(self._folder)
-        await asyncio.to_thread(shutil.rmtree, self._folder)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     @property
     def data(self) -> Path:
@@ -123,13 +123,6 @@ class Stage:
             async with _owner(one) as connection:
                 await _refill(connection, self.events, self.customers)
         self._history = True
-
-    async def migrated_folder(self) -> Path:
-        """Return a new migrated folder whose database has stopped."""
-        folder = self.folder()
-        await run(*zhike(folder, "migrate"))
-        await self.stopped(folder)
-        return folder
 
     async def _open(self) -> tuple[str, Database, sql.Pool]:
         if self._databases is None:

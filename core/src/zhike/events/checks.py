@@ -126,18 +126,10 @@ def check_items(
             source = item.source or ""
             if careful or len(source) > _MANY:
                 _check_text("source", source, least=0)
+            identities, properties = _identities(item.identities), json or read(item.properties)
             accepted.append(
                 CheckedEvent(
-                    index,
-                    name,
-                    message_id,
-                    occurred_at,
-                    _identities(item.identities),
-                    traits,
-                    minor,
-                    currency,
-                    json or read(item.properties),
-                    source,
+                    index, name, message_id, occurred_at, identities, traits, minor, currency, properties, source
                 )
             )
         except BadItem as bad:

@@ -53,7 +53,7 @@ WITH data AS MATERIALIZED (
   )
 ), batch AS (
   INSERT INTO log_batch (names, shards, size, created_at)
-  SELECT array_agg(DISTINCT name), bit_or(1::bigint << shard(home_customer_id)), count(*), $14 FROM data
+  SELECT $15::text[], bit_or(1::bigint << shard(home_customer_id)), count(*), $14 FROM data
   RETURNING batch_id
 ), stored AS (
   INSERT INTO event (
@@ -69,9 +69,8 @@ WITH data AS MATERIALIZED (
   RETURNING name, behaviour, customer_id, occurred_at, amount, coalesce(currency, '') AS currency
 ), type AS (
   INSERT INTO event_type (name, behaviour, first_seen_at)
-  SELECT DISTINCT ON (name) name, behaviour, $14 FROM data
-  WHERE name NOT IN (SELECT t.name FROM event_type AS t)
-  ORDER BY name
+  SELECT name, behaviour, $14 FROM unnest($15::text[], $16::boolean[]) AS n (name, behaviour)
+  WHERE NOT EXISTS (SELECT FROM event_type AS t WHERE t.name = n.name COLLATE "C")
   ON CONFLICT DO NOTHING
 )
 """.replace("shard(home_customer_id)", f"(home_customer_id % {SHARDS})::smallint")
@@ -94,8 +93,8 @@ _MOVED = """
     UNION ALL
     SELECT customer_id, name COLLATE "C", currency COLLATE "C", count, sum, first_at, last_at
     FROM unnest(
-      $15::bigint[], $16::text[], $17::text[], $18::bigint[], $19::bigint[],
-      $20::timestamptz[], $21::timestamptz[]
+      $17::bigint[], $18::text[], $19::text[], $20::bigint[], $21::bigint[],
+      $22::timestamptz[], $23::timestamptz[]
     ) AS m (customer_id, name, currency, count, sum, first_at, last_at)
   ) AS part (customer_id, name, currency, count, sum, first_at, last_at)
   GROUP BY customer_id, name, currency
@@ -186,10 +185,12 @@ async def insert_events(
         How many were written. Fewer than `len(rows)` means that another transaction has stored one of the
         message ids since they were looked up; the stats are then wrong and the caller must roll back.
     """
-    columns = msgspec.structs.astuple(rows)
+    behaviours = dict(zip(rows.names, rows.behaviours, strict=True))
+    names = sorted(behaviours)
+    given = [*msgspec.structs.astuple(rows), recorded_at, names, [behaviours[name] for name in names]]
     if moved:
         extra = [list(column) for column in zip(*moved, strict=True)]
-        stored = await connection.fetchval(_INSERT_MOVED, *columns, recorded_at, *extra)
+        stored = await connection.fetchval(_INSERT_MOVED, *given, *extra)
     else:
-        stored = await connection.fetchval(_INSERT_STATS if stats else _INSERT, *columns, recorded_at)
+        stored = await connection.fetchval(_INSERT_STATS if stats else _INSERT, *given)
     return int(stored)

@@ -48,7 +48,6 @@ CREATE TABLE customer_event_stat (
   last_at timestamptz NOT NULL,
   PRIMARY KEY (customer_id, name, currency)
 ) WITH (fillfactor = 85);
-CREATE INDEX customer_event_stat_name ON customer_event_stat (name, customer_id);
 CREATE TABLE event_type (
   name text COLLATE "C" PRIMARY KEY,
   behaviour boolean NOT NULL,

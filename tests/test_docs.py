@@ -1,0 +1,73 @@
+"""Docs and code say the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+
+import pytest
+from workspace import CORE, ROOT, tracked
+
+from zhike._host.cli.main import COMMANDS, cli
+from zhike._host.web.app import API_ROUTES
+from zhike.access.roles import ROLES
+from zhike.imports.mapping import KEYED, SINGLE
+
+MARKDOWN = [path for path in tracked() if path.suffix == ".md"]
+
+
+def generated() -> dict[str, tuple[str, str]]:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {path.name: (path.read_text(encoding="utf-8"), content) for path, content in module.pages().items()}
+
+
+def test_generated_pages_are_current() -> None:
+    stale = [name for name, (stored, made) in generated().items() if stored != made]
+    assert not stale, "run `make docs`"
+
+
+def test_every_route_is_in_the_api_page() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    missing = [route.path for route in API_ROUTES if f"## {route.method} /api/v1{route.path}\n" not in page]
+    assert not missing
+
+
+def test_every_setting_is_documented() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    read = set()
+    for path in CORE.rglob("*.py"):
+        read.update(re.findall(r"[\"']((?:ZHIKE)_[A-Z_]+)[\"']", path.read_text(encoding="utf-8")))
+    internal = {"ZHIKE_TEST_DATABASE_URL"}
+    missing = sorted(name for name in read - internal if f"`{name}`" not in operations)
+    assert not missing
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_imports_and_is_documented(name: str) -> None:
+    command = cli.get_command(cli.make_context("zhike", [], resilient_parsing=True), name)
+    assert command is not None
+    assert command.name == name
+    text = "".join(path.read_text(encoding="utf-8") for path in MARKDOWN)
+    assert f"zhike {name}" in text
+
+
+def test_roles_and_import_targets_are_documented() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert not [role for role in ROLES if f"| `{role}` |" not in operations]
+    imports = (ROOT / "docs" / "import.md").read_text(encoding="utf-8")
+    named = [*SINGLE, *(f"{kind}:<" for kind in KEYED), "ignore", "occurred_at"]
+    assert not [target for target in named if f"`{target}" not in imports]
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: object) -> None:
+    from pathlib import Path
+
+    assert isinstance(path, Path)
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
