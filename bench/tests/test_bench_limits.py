@@ -24,7 +24,7 @@ from zhike_limits.events import Load, bodies, columns
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CUSTOMERS = 200
 LOAD = Load(seed=7, batches=3, size=50, population=CUSTOMERS, new=0.1, now=NOW.timestamp())
-FROZEN = "ff13585524131652ec706808317cd420a474d110c91f73664801f34a30fe11a1"
+FROZEN = "9855ed8c2f42b03e828877a6b38707e85592892308cf8dd71a8f5d9ecbb83302"
 LEFT = {
     "event": "SELECT message_id, name, amount, currency, occurred_at, properties, source FROM event WHERE behaviour",
     "platform": "SELECT name, count(*) FROM event WHERE NOT behaviour GROUP BY name",

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from zhike.errors import Unavailable
+from zhike.events import ingest
 from zhike.events.grouping import Collector
 from zhike.events.ingest import Ingested, store
 from zhike.events.schemas import CheckedEvent
@@ -134,7 +135,7 @@ async def test_a_customer_gets_one_value_of_a_strong_namespace(db: Database) -> 
 
 async def test_visitors_are_merged_while_they_act(db: Database) -> None:
     """Nothing a visitor does while somebody logs in on his device stays with the customer merged away."""
-    number = max(20, int(200 * SCALE))
+    number = max(1, int(50 * SCALE)) * 20
     for start in range(0, number, 20):
         visitors = range(start, start + 20)
         await put(db, [event({"device_id": f"d{n}"}) for n in visitors] + [event({"phone": f"p{n}"}) for n in visitors])
@@ -153,6 +154,21 @@ async def test_visitors_are_merged_while_they_act(db: Database) -> None:
         await asyncio.gather(act(), act(), act(), log_in(), log_in(), log_in())
     assert await value(db, "SELECT count(*) FROM customer_merge") == number
     assert await value(db, "SELECT count(*) FROM customer WHERE merged_into IS NULL") == number
+
+
+async def test_who_is_overtaken_for_ever_is_told_to_come_back(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert = ingest.insert_events
+
+    async def overtaken(*arguments: Any, **options: Any) -> int:
+        return await insert(*arguments, **options) - 1
+
+    monkeypatch.setattr(ingest, "insert_events", overtaken)
+    with pytest.raises(Unavailable) as refused:
+        await put(db, [event({"phone": "1"})])
+    assert refused.value.retry_after == 1
+    assert await value(db, "SELECT count(*) FROM event") == 0
+    monkeypatch.undo()
+    assert (await put(db, [event({"phone": "1"})])).accepted == 1
 
 
 async def test_overlapping_batches_never_deadlock(db: Database) -> None:
@@ -178,6 +194,20 @@ async def test_overlapping_batches_never_deadlock(db: Database) -> None:
             pool.append(event(identities, f"{round_}-{n}", traits=traits, name=f"t{random.randrange(3 * round_ + 3)}"))
         # DeadlockDetectedError would come out of here.
         await asyncio.gather(*[put(db, random.sample(pool, 40)) for _ in range(8)])
+    assert await deadlocks(db) == before
+
+
+async def test_known_customers_need_no_lock_and_never_deadlock(db: Database) -> None:
+    """Without traits and new identities, only message ids and stats can stand in each other's way."""
+    people = [{"external_id": f"c{n}"} for n in range(200)]
+    await put(db, [event(person) for person in people])
+    before = await deadlocks(db)
+    for round_ in range(max(3, int(30 * SCALE))):
+        same = [event(person, f"{round_}-{n}") for n, person in enumerate(people)]
+        await asyncio.gather(
+            *[put(db, random.sample(same, len(same))) for _ in range(4)],
+            *[put(db, [event(person) for person in random.sample(people, len(people))]) for _ in range(4)],
+        )
     assert await deadlocks(db) == before
 
 

@@ -151,6 +151,12 @@ def event(message_id: str, traits: dict[str, Any] | None = None, **identities: s
 @example(
     [[event("1", anonymous_id="a"), event("2", device_id="a"), event("3", phone="a", anonymous_id="a", device_id="a")]]
 )
+@example(
+    [
+        [event("1", {"phone": "x"}, device_id="d"), event("2", external_id="e")],
+        [event("3", external_id="e", phone="a"), event("4", external_id="e", device_id="d")],
+    ]
+)
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

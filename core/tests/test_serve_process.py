@@ -87,6 +87,8 @@ def test_one_ready_line_and_a_clean_end(serve: Serve, mode: str, number: int) ->
     serving = serve(mode)
     url = serving.ready()
     assert httpx.get(f"{url}/health/ready").json() == {"status": "ok"}
+    head = httpx.head(f"{url}/health/ready")
+    assert (head.status_code, head.content) == (200, b"")
     processes = [psutil.Process(serving.process.pid), *serving.children()]
     assert len(processes) == (1 if mode == "--single" else 3)
     for process in processes:

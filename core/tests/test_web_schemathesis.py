@@ -27,7 +27,7 @@ from zhike.orm import Database
 from zhike.settings import Settings
 
 SCALE = float(os.environ.get("ZHIKE_FAULT_SCALE", "0.1"))
-CASES = int(600 * SCALE)  # of each kind, for each operation
+CASES = int(800 * SCALE)  # of each kind, for each operation
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -73,18 +73,18 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 BARS = {
     "I1": Bar("HTTP batch ingest / same SQL in process", "higher", 0.70, "events/s"),
-    "I2": Bar("insert of 1000 event rows / raw unnest", "higher", 0.85, "rows/s", gates=False),
+    "I2": Bar("insert of 1000 event rows / raw unnest", "higher", 0.85, "rows/s"),
     "I3": Bar("insert of 1000 event rows / Piccolo insert", "higher", 3.5, "rows/s"),
     "I4": Bar("single-event POST / no-op POST, 64 connections", "higher", 0.40, "requests/s"),
     "I5": Bar("single-event POST grouped / one transaction each", "higher", 3, "requests/s"),
     "I6": Bar("decode and check 1000 over HTTP / bare ASGI, msgspec", "higher", 0.70, "events/s", gates=False),
     "I7": Bar("replay of stored batches / fresh batches", "higher", 1.5, "events/s"),
-    "I10": Bar("web process's memory at the end / after 5 % of the events", "lower", 1.2, "MB", gates=False),
+    "I10": Bar("web process's memory at the end / after 5 % of the events", "lower", 1.2, "MB"),
     "O1": Bar("customer by id / raw fetchrow", "higher", 0.50, "reads/s"),
-    "O2": Bar("list of 100 customers over HTTP / raw fetch + encode", "higher", 0.5, "pages/s", gates=False),
+    "O2": Bar("list of 100 customers over HTTP / raw fetch + encode", "higher", 0.5, "pages/s"),
     "D3": Bar("timeline of 50 events / sequential scan", "lower", 1 / 1000, "ms", small=1 / 60),
-    "E1": Bar("first start with migrations / bare initdb + start", "lower", 4, "s", gates=False),
-    "E2": Bar("warm start to the first 2xx / bare start + import", "lower", 2, "s", gates=False),
+    "E1": Bar("first start with migrations / bare initdb + start", "lower", 4, "s"),
+    "E2": Bar("warm start to the first 2xx / bare start + import", "lower", 2, "s"),
     "M1": Bar("web process's memory after start (limit: bare ASGI)", "lower", 150, "MB"),
     "M2": Bar("peak memory of an import (limit: interpreter)", "lower", 250, "MB"),
 }

@@ -41,7 +41,6 @@ class Attachment(NamedTuple):
 
     pair: Pair
     customer_id: int
-    cause: Cause
 
 
 class Merge(NamedTuple):
@@ -181,12 +180,6 @@ class Resolver:
             customer = self._winners[customer]
         return customer
 
-    def fill_columns(self) -> None:
-        """Give customers the phone and e-mail address of new identities where nothing else has set them."""
-        for (namespace, value), customer, cause in self.attachments:
-            if namespace in {"phone", "email"}:
-                self.drafts[self.root(customer)].fill(namespace, value, cause)
-
     def number(self, ids: Sequence[int]) -> dict[int, int]:
         """Give the new customers their ids, everywhere.
 
@@ -206,7 +199,7 @@ class Resolver:
             if draft.merged_into is not None:
                 draft.merged_into = of(draft.merged_into)
         self.drafts = {draft.id: draft for draft in self.drafts.values()}
-        self.attachments = [Attachment(pair, of(customer), cause) for pair, customer, cause in self.attachments]
+        self.attachments = [Attachment(pair, of(customer)) for pair, customer in self.attachments]
         self.merges = [Merge(of(winner), of(loser), cause) for winner, loser, cause in self.merges]
         self.candidates = {
             key: found._replace(first_id=of(found.first_id), second_id=of(found.second_id))
@@ -230,7 +223,9 @@ class Resolver:
                 return
             taken.add(pair[0])
         self.owners[pair] = customer
-        self.attachments.append(Attachment(pair, customer, cause))
+        self.attachments.append(Attachment(pair, customer))
+        if pair[0] in {"phone", "email"}:
+            self.drafts[customer].fill(*pair, cause)
 
     def _meet(self, customer: int, other: int, pair: Pair, cause: Cause) -> None:
         if is_strong(pair[0]):

@@ -133,7 +133,7 @@ class _OvertakenError(Exception):
 
 async def _attempt(connection: Connection, events: list[CheckedEvent], causes: list[Cause], now: datetime) -> set[int]:
     ids = [event.message_id for event in events]
-    # Events share few distinct identities in many batches, and a known event needs nothing else.
+    # Many events share an identity: each is looked up once.
     identities = list(dict.fromkeys(chain.from_iterable([event.identities for event in events])))
     found = await known(connection, ids, identities)
     duplicates = _duplicates(ids, found.message_ids)
@@ -193,11 +193,10 @@ async def _resolver(connection: Connection, events: list[CheckedEvent], found: K
 async def _write_customers(connection: Connection, resolver: Resolver, now: datetime) -> list[Stat]:
     """Write new, merged and changed customers and their identities; return the stats of those merged away."""
     root = resolver.root
-    resolver.fill_columns()
     if resolver.created:
         await customer_sql.insert_customers(connection, [draft for draft, _ in resolver.created], now)
     if resolver.attachments:
-        identities = [(pair, root(home), home) for pair, home, _ in resolver.attachments]
+        identities = [(pair, root(home), home) for pair, home in resolver.attachments]
         if await customer_sql.insert_identities(connection, identities, now) < len(identities):
             raise _OvertakenError
     if resolver.candidates:
