@@ -16,8 +16,8 @@ Every request carries `Authorization: Bearer <token>` (`zhike token create`). Bo
 MessagePack; answers are MessagePack only if Accept asks for it. Errors are `application/problem+json` (RFC 9457) with a
 stable `code` and a `detail` in the language Accept-Language asks for, Chinese or English.
 
-Lists take `limit` (50 unless told, at most 1,000) and `cursor`, and answer `items` and `next`, the cursor of the next page
-or null. A 429 or 503 says in Retry-After when to try again; repeating `POST /events` is always safe.
+Lists take `limit` (50 unless told, at most 1,000) and `cursor`, and answer `items` and `next`, the cursor of the next
+page or null. A 429 or 503 says in Retry-After when to try again; repeating `POST /events` is always safe.
 
 The machine-readable description is served at `/schema` (OpenAPI 3.1). This page is made from it.
 """
@@ -79,10 +79,8 @@ def _kind(schema: dict[str, Any]) -> str:
     for several in ("anyOf", "oneOf"):
         if several in schema:
             return " or ".join(_kind(one) for one in schema[several])
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    if "const" in schema:
-        return f"`{schema['const']}`"
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum") or [schema["const"]])
     kind = schema.get("type", "any")
     if isinstance(kind, list):
         return " or ".join(kind)

@@ -6,8 +6,8 @@ import importlib.util
 import re
 
 import pytest
-from workspace import CORE, ROOT, tracked
 
+from workspace import CORE, ROOT, tracked
 from zhike._host.cli.main import COMMANDS, cli
 from zhike._host.web.app import API_ROUTES
 from zhike.access.roles import ROLES

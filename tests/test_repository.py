@@ -52,7 +52,7 @@ def test_no_lock_files_and_nothing_vendored() -> None:
 
 
 def test_nothing_unfinished_is_left_in_the_code() -> None:
-    words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+    words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|HA" + r"CK)\b")
     found = [
         f"{path.relative_to(ROOT)}: {match.group()}"
         for path in tracked()

@@ -177,7 +177,7 @@ def test_the_currency_is_the_deployments_only_where_there_is_an_amount() -> None
         ({"traits": {"k" * 101: 1}}, "trait", "length <= 100"),
         ({"traits": {f"k{n}": 1 for n in range(101)}}, "trait", "length <= 100"),
         ({"traits": {"a": 2**63}}, "trait", "9223372036854775807"),
-        ({"amount": "12.345"}, "amount", "amount: expected at most 2 decimal places, as CNY has"),
+        ({"amount": "12.345"}, "amount", "amount: expected at most 2 decimal places for CNY"),
         ({"amount": "1e400"}, "amount", "amount: expected an amount from -92233720368547758.07"),
         ({"amount": "NaN"}, "amount", "amount: expected an amount from"),
         ({"amount": "Infinity"}, "amount", "amount: expected an amount from"),

@@ -109,11 +109,6 @@ class Stage:
         async with serving(*zhike(self.data, "serve")) as server:
             yield server
 
-    async def settle(self) -> None:
-        """Write out what earlier legs left to write, so that no leg pays for another."""
-        async with _owner(await self.url()) as connection:
-            await connection.execute("CHECKPOINT")
-
     async def history(self) -> None:
         """Replace the events of both databases by the same `events` rows."""
         if self._history:

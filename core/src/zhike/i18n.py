@@ -19,7 +19,7 @@ class Text(msgspec.Struct, frozen=True):
 
     Args:
         msgid: English text with `str.format` places; it is the key of the catalogs.
-        params: Values for the places; strings are cut to 200 characters when shown, a `Text` is rendered too.
+        params: Values for the places; strings (not paths) are cut to 200 characters, a `Text` is rendered.
     """
 
     msgid: str
@@ -63,11 +63,11 @@ def pick_locale(accept_language: str | None, default: str) -> str:
 def _short(value: object, locale: str) -> object:
     if isinstance(value, Text):
         return value.render(locale)
-    return value if isinstance(value, int | float) else _cut(str(value))
-
-
-def _cut(value: str) -> str:
-    return value if len(value) <= 200 else value[:200] + "…"
+    if isinstance(value, int | float):
+        return value
+    shown = str(value)
+    # A path is often part of a command to copy.
+    return shown if len(shown) <= 200 or isinstance(value, Path) else shown[:200] + "…"
 
 
 @functools.cache

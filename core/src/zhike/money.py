@@ -61,7 +61,7 @@ def to_minor(amount: Decimal, currency: str) -> int:
     if not exact:
         raise BadAmount(
             text(
-                "expected at most {digits} decimal places, as {currency} has",
+                "expected at most {digits} decimal places for {currency}",
                 digits=EXPONENTS[currency],
                 currency=currency,
             )

@@ -29,6 +29,7 @@ CLOSE_TIMEOUT = 5.0
 SERVER_SETTINGS = {
     "application_name": "zhike",
     "timezone": "UTC",
+    "jit": "off",  # compiling costs more than it saves in statements of less than some seconds
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",

@@ -38,13 +38,11 @@ async def i1(stage: Stage) -> list[tuple[str, Row]]:
 
             async def product(_: int, size: int = size, count: int = count) -> float:
                 load = stage.load(count, size)
-                await stage.settle()
                 result = await _post(stage, server, EVENTS, load)
                 return _stored(result, load) / result.seconds
 
             async def limit(_: int, size: int = size, count: int = count) -> float:
                 batches = columns(stage.load(count, size))
-                await stage.settle()
                 return await sql.ingest(pool, batches)
 
             row = await interleave("I1", stage.scale, stage.pairs, product, limit)
@@ -127,14 +125,12 @@ async def i7(stage: Stage) -> list[tuple[str, Row]]:
 
         async def limit(_: int) -> float:
             last.append(stage.load(BATCHES[1000], 1000))
-            await stage.settle()
             result = await _post(stage, server, EVENTS, last[-1])
             return _stored(result, last[-1]) / result.seconds
 
         async def product(_: int) -> float:
             if not last:
                 await limit(0)
-            await stage.settle()
             result = await _post(stage, server, EVENTS, last[-1])
             if result.duplicate != last[-1].events:
                 raise RuntimeError(f"{result.duplicate} of {last[-1].events} replayed events were called duplicate")
@@ -163,7 +159,6 @@ def _stored(result: Result, load: Load) -> int:
 
 async def _single_rate(stage: Stage, server: Server, path: str, count: int) -> float:
     load = stage.load(count, 1)
-    await stage.settle()
     result = await _post(stage, server, path, load, SINGLE_CONNECTIONS)
     return _stored(result, load) / result.seconds
 

@@ -31,7 +31,7 @@ def cursor_key(settings: Settings, environment: Mapping[str, str] = os.environ) 
     first = given or _stored(settings.data / "secret.key")
     if len(first) < LEAST_CHARACTERS:
         raise Refused(
-            text("The first key of ZHIKE_SECRET_KEY is too short; expected {n} characters", n=LEAST_CHARACTERS)
+            text("The first key of ZHIKE_SECRET_KEY is too short; expected at least {n} characters", n=LEAST_CHARACTERS)
             if given
             else text("{file} is damaged; restore it, or remove it", file=settings.data / "secret.key")
         )

@@ -44,7 +44,7 @@ async def count(db: Database, actor: Actor, condition: Condition, *, at: datetim
             number: int = await connection.fetchval(sql, *values)
         except asyncpg.QueryCanceledError:
             raise BadCondition(
-                text("the condition takes too long to count; ask for fewer events, or a shorter time"),
+                text("the condition takes too long to count; use fewer event nodes or a shorter time window"),
                 code="condition_cost",
             ) from None
     return number

@@ -184,12 +184,12 @@ class Resolver:
         """Give the new customers their ids, everywhere.
 
         Args:
-            ids: As many as there are `created` customers.
+            ids: At least as many as there are `created` customers.
 
         Returns:
             The final id by the negative one.
         """
-        final = {draft.id: number for (draft, _), number in zip(self.created, ids, strict=True)}
+        final = {draft.id: number for (draft, _), number in zip(self.created, ids, strict=False)}
 
         def of(customer: int) -> int:
             return final.get(customer, customer)

@@ -31,41 +31,41 @@ SELECT customer_id, sum(count)::bigint FROM customer_event_stat
 WHERE customer_id = ANY($1::bigint[]) AND name = '*' GROUP BY customer_id
 """
 
-_NEW_IDS = "SELECT array_agg(nextval('customer_id_seq')) FROM generate_series(1, $1)"
-
-_ROWS = """
-unnest(
-  $1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-  $8::text[], $9::text[], $10::bigint[]
+_UPDATE = """
+UPDATE customer AS c SET
+  kind = n.kind, name = n.name, phone = n.phone, email = n.email, company = n.company, stage = n.stage,
+  attributes = n.attributes::jsonb, provenance = n.provenance::jsonb,
+  merged_into = n.merged_into, updated_at = greatest(c.updated_at, $1)
+FROM unnest(
+  $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+  $9::text[], $10::text[], $11::bigint[]
 ) AS n (id, kind, name, phone, email, company, stage, attributes, provenance, merged_into)
+WHERE c.id = n.id
 """
 
-_INSERT = f"""
+_INSERT = """
 INSERT INTO customer (
   id, kind, name, phone, email, company, stage, attributes, provenance, merged_into, created_at, updated_at
 )
 SELECT
-  id, kind, name, phone, email, company, stage, attributes::jsonb, provenance::jsonb, merged_into, $11, $11
-FROM {_ROWS}
-"""
-
-_UPDATE = f"""
-UPDATE customer AS c SET
-  kind = n.kind, name = n.name, phone = n.phone, email = n.email, company = n.company, stage = n.stage,
-  attributes = n.attributes::jsonb, provenance = n.provenance::jsonb,
-  merged_into = n.merged_into, updated_at = greatest(c.updated_at, $11)
-FROM {_ROWS} WHERE c.id = n.id
+  id, kind, name, phone, email, company, stage, attributes::jsonb, provenance::jsonb, merged_into, $1, $1
+FROM unnest(
+  $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+  $13::text[], $14::text[], $15::bigint[]
+) AS n (id, kind, name, phone, email, company, stage, attributes, provenance, merged_into)
 """
 
 _INSERT_IDENTITIES = """
-WITH added AS (
-  INSERT INTO identity (namespace, value, customer_id, home_customer_id, created_at)
-  SELECT namespace, value, customer_id, home_customer_id, $5
-  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-    AS n (namespace, value, customer_id, home_customer_id)
-  ON CONFLICT DO NOTHING
-  RETURNING 1
-) SELECT count(*) FROM added
+INSERT INTO identity (namespace, value, customer_id, home_customer_id, created_at)
+SELECT namespace, value, customer_id, home_customer_id, $1
+FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
+  AS n (namespace, value, customer_id, home_customer_id)
+ON CONFLICT DO NOTHING
+RETURNING 1
+"""
+_ATTACH = f"WITH added AS ({_INSERT_IDENTITIES}) SELECT count(*) FROM added"
+_CREATE = f"""
+WITH created AS ({_INSERT}), added AS ({_INSERT_IDENTITIES}) SELECT count(*) FROM added
 """
 
 _INSERT_CANDIDATES = """
@@ -94,35 +94,33 @@ async def sizes(connection: Connection, customers: Iterable[int]) -> dict[int, i
     return dict.fromkeys(wanted, 0) | dict(map(tuple, await connection.fetch(_SIZES, wanted)))
 
 
-async def new_ids(connection: Connection, number: int) -> list[int]:
-    """Draw ids for new customers."""
-    ids: list[int] = await connection.fetchval(_NEW_IDS, number)
-    return ids
-
-
-async def insert_customers(connection: Connection, drafts: Sequence[Draft], now: datetime) -> None:
-    """Store new customers."""
-    await connection.execute(_INSERT, *_columns([draft.row() for draft in drafts]), now)
-
-
 async def update_customers(connection: Connection, drafts: Sequence[Draft], now: datetime) -> None:
     """Write the rows of customers that are locked."""
-    await connection.execute(_UPDATE, *_columns([draft.row() for draft in drafts]), now)
+    await connection.execute(_UPDATE, now, *_columns([draft.row() for draft in drafts]))
 
 
-async def insert_identities(connection: Connection, owners: Iterable[tuple[Pair, int, int]], now: datetime) -> int:
-    """Store new identities in the order of their key, so that concurrent batches wait and do not deadlock.
+async def insert(
+    connection: Connection, created: Sequence[Draft], owners: Iterable[tuple[Pair, int, int]], now: datetime
+) -> int:
+    """Store new customers and identities, in one round trip.
+
+    Identities go in by their key, so that concurrent batches wait for each other and do not deadlock.
 
     Args:
         connection: Inside the batch's transaction.
+        created: The new customers; with identities, without which there are none.
         owners: Identity, the customer it belongs to, and the one it was first given to.
         now: When they were seen first.
 
     Returns:
-        How many were new; fewer than given means that another transaction was quicker.
+        How many identities were new; fewer than given means that another transaction was quicker.
     """
-    rows = sorted((namespace, value, customer, home) for (namespace, value), customer, home in owners)
-    added: int = await connection.fetchval(_INSERT_IDENTITIES, *_columns(rows), now)
+    identities = _columns(sorted((namespace, value, owner, home) for (namespace, value), owner, home in owners))
+    if created:
+        customers = _columns([draft.row() for draft in created])
+        added: int = await connection.fetchval(_CREATE, now, *identities, *customers)
+    else:
+        added = await connection.fetchval(_ATTACH, now, *identities)
     return added
 
 

@@ -175,7 +175,7 @@ def _instant(occurred_at: datetime, zone: tzinfo, latest: datetime) -> datetime:
             "occurred_at",
             "occurred_at",
             text(
-                "{time} is out of range; expected 1970 to {latest} (24 hours ahead)",
+                "{time} is out of range; expected a time from 1970 to {latest} (24 hours ahead)",
                 time=occurred_at.isoformat(),
                 latest=latest.isoformat(timespec="seconds"),
             ),

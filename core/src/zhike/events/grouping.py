@@ -24,7 +24,7 @@ GROUP = 1_000
 FLUSHERS = 4
 """Transactions of one process at a time."""
 
-WORTH = 100
+WORTH = 32
 """Events that must wait for a further transaction to begin beside others; fewer wait for the next one."""
 
 _ATTEMPTS = 3

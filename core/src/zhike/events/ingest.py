@@ -24,6 +24,10 @@ from zhike.orm import Connection
 LIVE = timedelta(hours=24)
 """How late an event may be recorded and still start something."""
 
+# A plan that is made while a table is small is kept while it grows: it must not be one that reads the whole table.
+# In one round trip with the savepoint, which ends with the transaction, because a batch may be a single event.
+_BEGIN = "SAVEPOINT ingest; SET LOCAL enable_seqscan = off"
+
 _ROUNDS = 20
 # 22xxx, limits such as the largest jsonb, and what a CHECK refuses; asyncpg itself raises the first for values
 # it cannot encode, the last two come from encoding traits.
@@ -118,12 +122,14 @@ async def _store(connection: Connection, events: list[CheckedEvent], causes: lis
     if not events:
         return set()
     for _ in range(_ROUNDS):
+        await connection.execute(_BEGIN)
         try:
-            async with connection.transaction():
-                return await _attempt(connection, events, causes, now)
-        except _OvertakenError:
-            # The savepoint's locks are gone and the other transaction has ended: now its rows are seen.
-            continue
+            return await _attempt(connection, events, causes, now)
+        except (_OvertakenError, *_DATA_ERRORS) as error:
+            # The savepoint's locks go; whoever was quicker has ended, so that its rows are seen now.
+            await connection.execute("ROLLBACK TO SAVEPOINT ingest; RELEASE SAVEPOINT ingest")
+            if not isinstance(error, _OvertakenError):
+                raise
     raise Unavailable(text("other requests keep changing the same customers; try again"), retry_after=1)
 
 
@@ -145,7 +151,7 @@ async def _attempt(connection: Connection, events: list[CheckedEvent], causes: l
     resolver = await _resolver(connection, events, found)
     homes = list(map(resolver.resolve, events, causes))
     if resolver.created:
-        final = resolver.number(await customer_sql.new_ids(connection, len(resolver.created)))
+        final = resolver.number(found.fresh)
         homes = [final.get(home, home) for home in homes]
     customers = list(map(resolver.root, homes)) if resolver.merges else homes
     moved = await _write_customers(connection, resolver, now)
@@ -193,11 +199,10 @@ async def _resolver(connection: Connection, events: list[CheckedEvent], found: K
 async def _write_customers(connection: Connection, resolver: Resolver, now: datetime) -> list[Stat]:
     """Write new, merged and changed customers and their identities; return the stats of those merged away."""
     root = resolver.root
-    if resolver.created:
-        await customer_sql.insert_customers(connection, [draft for draft, _ in resolver.created], now)
     if resolver.attachments:
         identities = [(pair, root(home), home) for pair, home in resolver.attachments]
-        if await customer_sql.insert_identities(connection, identities, now) < len(identities):
+        created = [draft for draft, _ in resolver.created]
+        if await customer_sql.insert(connection, created, identities, now) < len(identities):
             raise _OvertakenError
     if resolver.candidates:
         await customer_sql.insert_candidates(connection, resolver.candidates.values(), now)

@@ -22,7 +22,7 @@ SELECT
   e.id, e.name, CASE WHEN e.behaviour THEN 'behaviour' ELSE 'platform' END, e.message_id,
   e.occurred_at, e.recorded_at, e.amount, e.currency, e.properties::text, e.source, e.origin, e.live
 FROM event AS e
-WHERE e.customer_id = $1 {after}
+WHERE e.customer_id = ({visible}) {after}
 ORDER BY e.occurred_at DESC, e.id DESC LIMIT $2
 """
 _AFTER = "AND (e.occurred_at, e.id) < ($3, $4)"
@@ -101,14 +101,16 @@ async def timeline(
     scope = f"timeline:{customer_id}"
     after = () if cursor is None else decode_cursor(cursor, key, tuple[datetime, int], scope=scope)
     visible = _VISIBLE.format(visible=visible_customers(actor, "c"))
+    # One more than asked for tells whether there is a next page.
+    query, shown = _TIMELINE.format(visible=visible, after=_AFTER if after else ""), limit + 1
     async with db.connection() as connection:
-        seen = await connection.fetchval(visible, customer_id)
-        if seen is None:
-            seen = await connection.fetchval(visible, await winner_of(connection, customer_id))
-        if seen is None:
-            raise not_found(customer_id)
-        # One more than asked for tells whether there is a next page.
-        rows = await connection.fetch(_TIMELINE.format(after=_AFTER if after else ""), seen, limit + 1, *after)
+        rows = await connection.fetch(query, customer_id, shown, *after)
+        # No events: there are none, or the customer was merged away, or there is nobody to be seen.
+        if not rows and await connection.fetchval(visible, customer_id) is None:
+            winner = await winner_of(connection, customer_id)
+            if await connection.fetchval(visible, winner) is None:
+                raise not_found(customer_id)
+            rows = await connection.fetch(query, winner, shown, *after)
     items = [_event(row) for row in rows[:limit]]
     if len(rows) <= limit:
         return Page(items, None)

@@ -17,12 +17,14 @@ SHARDS = 64
 
 _WEAK = ", ".join(f"'{namespace}'" for namespace in WEAK)
 
-# One round trip answers three questions, each in an array: a record per row would cost more than the look-ups.
+# One round trip answers everything, each answer in an array: a record per row would cost more than the look-ups.
 # "anonymous" are the owners of weak identities who have no strong one: only such customers are ever merged by
-# ingest, so that everybody else's events need no lock. LIMIT 1 keeps the planner from hashing the whole table.
+# ingest, so that everybody else's events need no lock. "fresh" are ids for customers who may have to be created,
+# as many as identities are unknown; most unknown ones are new customers, and the ids of the others are left out.
+# LIMIT 1 keeps the planner from hashing the whole table.
 _KNOWN = f"""
 SELECT
-  (SELECT array_agg(message_id) FROM event WHERE message_id = ANY($1::text[])), owner.ids, owner.anonymous
+  (SELECT array_agg(message_id) FROM event WHERE message_id = ANY($1::text[])), owner.ids, owner.anonymous, owner.fresh
 FROM (
   SELECT
     array_agg(i.customer_id ORDER BY k.place) AS ids,
@@ -31,7 +33,8 @@ FROM (
         SELECT true FROM identity AS s
         WHERE s.customer_id = i.customer_id AND s.namespace NOT IN ({_WEAK}) LIMIT 1
       ) IS NULL
-    ) AS anonymous
+    ) AS anonymous,
+    array_agg(nextval('customer_id_seq')) FILTER (WHERE i.customer_id IS NULL) AS fresh
   FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k (namespace, value, place)
   LEFT JOIN LATERAL (
     SELECT customer_id FROM identity WHERE namespace = k.namespace AND value = k.value LIMIT 1
@@ -147,11 +150,13 @@ class Known(NamedTuple):
         message_ids: Those that are stored.
         owners: The customer of every known identity.
         anonymous: Owners of weak identities who have no strong identity.
+        fresh: Ids for new customers, one for each unknown identity.
     """
 
     message_ids: list[str]
     owners: dict[tuple[str, str], int]
     anonymous: set[int]
+    fresh: list[int]
 
 
 async def known(connection: Connection, message_ids: list[str], identities: Sequence[tuple[str, str]]) -> Known:
@@ -159,9 +164,9 @@ async def known(connection: Connection, message_ids: list[str], identities: Sequ
     namespaces = [namespace for namespace, _ in identities]
     values = [value for _, value in identities]
     row = await connection.fetchrow(_KNOWN, message_ids, namespaces, values)
-    stored, ids, anonymous = row or (None, None, None)
+    stored, ids, anonymous, fresh = row or (None, None, None, None)
     owners = {pair: owner for pair, owner in zip(identities, ids or (), strict=True) if owner is not None}
-    return Known(stored or [], owners, set(anonymous or ()))
+    return Known(stored or [], owners, set(anonymous or ()), fresh or [])
 
 
 async def insert_events(

@@ -11,16 +11,10 @@ from zhike.i18n import text
 
 
 @click.command()
-@click.option(
-    "--scale", type=click.FloatRange(min=0.001), default=1.0, show_default=True, help="1 is 1 M customers."
-)
+@click.option("--scale", type=click.FloatRange(min=0.001), default=1.0, show_default=True, help="1 is 1 M customers.")
 @click.option("--only", help="Ids of rows joined by commas, such as I1,D3.")
-@click.option(
-    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows to this file."
-)
-@click.option(
-    "--pairs", type=click.IntRange(min=1), default=5, show_default=True, help="Interleaved pairs of a row."
-)
+@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows to this file.")
+@click.option("--pairs", type=click.IntRange(min=1), default=5, show_default=True, help="Interleaved pairs of a row.")
 def bench(scale: float, only: str | None, file: Path | None, pairs: int) -> None:
     """Measure the product against raw limits in the same run.
 

@@ -141,7 +141,7 @@ def _ensure(folder: Folder, leaving: threading.Event) -> str:
             return ""
     raise Refused(
         text(
-            "The keeper of {folder} ended without a word; its log is {log}",
+            "The database keeper of {folder} ended unexpectedly; see its log {log}",
             folder=folder.data,
             log=folder.keeper_log,
         )

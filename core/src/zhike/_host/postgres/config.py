@@ -87,7 +87,6 @@ def tuned(memory: int) -> dict[str, str]:
         "maintenance_work_mem": f"{max(shared // 8 // _MB, 64)}MB",
         "work_mem": "16MB",
         "max_wal_size": "1GB",  # recovery after a crash reads at most this much: seconds
-        "wal_compression": "on",
         "random_page_cost": "1.1",
         "jit": "off",
         "autovacuum_vacuum_insert_scale_factor": "0.05",  # the log only grows; keep its visibility map fresh

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 MAX_ADDRESS = 8192
 API_ROUTES: tuple[Route, ...] = (*EVENT_ROUTES, *CUSTOMER_ROUTES, *CONDITION_ROUTES)
-_POLICY = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (
         b"content-security-policy",
-        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src "
+        + pages.STYLE_SOURCE.encode(),
     ),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
