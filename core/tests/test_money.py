@@ -46,7 +46,7 @@ def test_what_cannot_be_stored_exactly_is_refused(amount: str) -> None:
 
 
 def test_a_yen_has_no_sen() -> None:
-    with pytest.raises(BadAmount, match="at most 0 decimal places, as JPY has"):
+    with pytest.raises(BadAmount, match="at most 0 decimal places for JPY"):
         to_minor(Decimal("5.5"), "JPY")
 
 
