@@ -1,4 +1,4 @@
-"""Faults under load: web processes killed, the server stopped, PostgreSQL restarted; nothing acknowledged is lost."""
+"""Faults under load: processes killed, stopped and restarted, and nothing acknowledged is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -173,6 +173,28 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
     made = Installation(tmp_path / "data")
     yield made
     made.close()
+
+
+async def test_t1_postgresql_killed_under_load(installation: Installation) -> None:
+    installation.start()
+    load = Load(installation)
+    wanted = int(100_000 * SCALE)
+    async with load.running():
+        await load.wait_for(wanted // 10)
+        for kill in range(5):
+            victim = installation.postmaster()
+            victim.kill()  # its keeper starts another one, which recovers from the log
+            await asyncio.to_thread(psutil.wait_procs, [victim], timeout=10)
+            await load.wait_for(load.acknowledged + 2 * CLIENTS * BATCH)
+            await load.wait_for(wanted * (kill + 2) // 7)
+        await load.wait_for(wanted)
+
+    events, ids, counted = await stored(installation)
+
+    print(f"T1: {load.acknowledged} acknowledged, {events} stored, longest outage {load.longest_gap:.2f} s")
+    assert events == ids == counted == load.acknowledged
+    assert load.longest_gap <= 10
+    assert set(load.answers) <= {200, 503}
 
 
 async def test_t2_web_processes_killed_under_load(installation: Installation) -> None:
