@@ -1,0 +1,40 @@
+"""The public surface of the core: it changes only when somebody says so in `public_api.txt` and the changelog."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+
+import msgspec
+
+MODULES = ("api", "clock", "errors", "i18n", "ids", "money", "orm", "settings", "testing.plugin", "wire")
+IMPORTED = {"T", "TYPE_CHECKING", "UTC", "annotations"}  # constants do not say where they come from
+SNAPSHOT = Path(__file__).parent / "public_api.txt"
+
+
+def surface() -> list[str]:
+    """Return every public name that a public module defines, and the fields of its structs."""
+    lines = []
+    for short in MODULES:
+        module = importlib.import_module(f"zhike.{short}")
+        for name, value in sorted(vars(module).items()):
+            own = getattr(value, "__module__", module.__name__) == module.__name__
+            if name.startswith("_") or name in IMPORTED or inspect.ismodule(value) or not own:
+                continue
+            fields = ""
+            if isinstance(value, type) and issubclass(value, msgspec.Struct):
+                fields = f"({', '.join(value.__struct_fields__)})"
+            lines.append(f"zhike.{short}.{name}{fields}")
+    return lines
+
+
+def test_the_public_surface_is_the_one_written_down() -> None:
+    assert surface() == SNAPSHOT.read_text(encoding="utf-8").splitlines()
+
+
+def test_what_plugins_hand_over_is_frozen() -> None:
+    from zhike.api import Public, Route
+
+    for struct in (Public, Route):
+        assert struct.__struct_config__.frozen
