@@ -352,13 +352,18 @@ async def test_count_sees_what_the_actor_sees(filled_url, frozen_now):
 async def test_a_condition_that_takes_too_long_is_refused(filled_url):
     db = await Database.open(filled_url)
     wide = {"type": "any", "of": [count("gte", 1, f"e{number}") for number in range(150)]}
+    other = await asyncpg.connect(filled_url)
     try:
         async with db.transaction() as connection:
-            await connection.execute("SET LOCAL statement_timeout = '10ms'")
+            # A lock makes it slow for certain, and before asyncpg's own gap between preparing and running.
+            await other.execute("BEGIN; LOCK TABLE customer_event_stat IN ACCESS EXCLUSIVE MODE")
+            await connection.execute("SET LOCAL statement_timeout = '200ms'")
             with pytest.raises(BadCondition, match="takes too long to count") as refused:
                 await service.count(db, Actor.system(), decode(wide), at=NOW, settings=SETTINGS)
+            await other.execute("ROLLBACK")
             await connection.execute("SET LOCAL statement_timeout = 0")
             assert await service.count(db, Actor.system(), decode(wide), at=NOW, settings=SETTINGS) == 0
         assert refused.value.code == "condition_cost"
     finally:
+        await other.close()
         await db.close()
