@@ -1,0 +1,267 @@
+"""The frozen structs that plugins hand to the core and the core hands to plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from zhike.api import Route
+from zhike.i18n import Text
+
+if TYPE_CHECKING:
+    from zhike.orm import Connection
+
+__all__ = [
+    "Command",
+    "Consumer",
+    "CustomerRows",
+    "EventType",
+    "HealthItem",
+    "Job",
+    "JobItem",
+    "Kind",
+    "Mode",
+    "Permission",
+    "RecordedEvent",
+    "Route",
+    "Schedule",
+]
+
+Label = Text | str
+Kind = Literal["behaviour", "platform"]
+Mode = Literal["live", "backfill", "rebuild", "replay"]
+"""Why a consumer is given events: they are new; it starts in the past; it starts over; staff replay dead letters."""
+
+
+class EventType(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of event that a plugin records.
+
+    Args:
+        name: Such as `tag.added`; it begins with the plugin's name or a noun the plugin claims.
+        kind: `behaviour` (the customer did it) or `platform` (we did).
+        label: Name for people.
+        payload: Struct of the properties, which are checked against it, or None.
+        replaces: Earlier names of the same thing.
+    """
+
+    name: str
+    kind: Kind
+    label: Label
+    payload: type[msgspec.Struct] | None = None
+    replaces: tuple[str, ...] = ()
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a role may grant.
+
+    Args:
+        key: Such as `tagging.write`; it begins with the plugin's name.
+        label: Name for people.
+        roles: Roles shipped with Zhike that grant it; admin always does.
+    """
+
+    key: str
+    label: Label
+    roles: tuple[str, ...] = ()
+
+
+class Consumer(msgspec.Struct, frozen=True, kw_only=True):
+    """How a plugin wants to be given the log; at most one for each plugin.
+
+    Args:
+        events: Names of event types, or `*` for all. Batches of the log without any of them are passed unread.
+        start: Where a new plugin begins: `now`, or `beginning`, which it reads in mode `backfill`.
+        batch: Most events of one call, at most 500.
+        reset: Deletes what the plugin derived, in the transaction that sends its cursor back to the beginning;
+            a plugin without it cannot be rebuilt.
+    """
+
+    events: tuple[str, ...] = ("*",)
+    start: Literal["now", "beginning"] = "now"
+    batch: int = 500
+    reset: Callable[[Connection], Awaitable[None]] | None = None
+
+    @property
+    def rebuildable(self) -> bool:
+        """Whether it may start over."""
+        return self.reset is not None
+
+
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An event as consumers get it.
+
+    Args:
+        id: Its id; ascending along the log of one batch.
+        batch_id: The batch of the log it was stored with.
+        message_id: The caller's id of it, or one of ours.
+        name: Event type.
+        behaviour: True if the customer did it, false if we did.
+        customer_id: Whose it is now.
+        shard: 0 to 63, never changes.
+        occurred_at: When it happened, in UTC.
+        recorded_at: When it was stored, in UTC.
+        amount: Money in major units, or None.
+        currency: ISO 4217 code, or None.
+        properties_json: The properties as JSON text.
+        source: Where it comes from, or "".
+        origin: Who brought it: `token:7`, `import:3`, `plugin:tagging`, `system` …
+        causation_id: The id of the event that made it happen, or None.
+        depth: 0 for an event from outside, else one more than its cause's.
+        live: Whether it may start something: neither imported nor recorded long after it happened.
+        import_id: The import it belongs to, or None.
+    """
+
+    id: int
+    batch_id: int
+    message_id: str
+    name: str
+    behaviour: bool
+    customer_id: int
+    shard: int
+    occurred_at: datetime
+    recorded_at: datetime
+    amount: Decimal | None = None
+    currency: str | None = None
+    properties_json: str = "{}"
+    source: str = ""
+    origin: str = ""
+    causation_id: int | None = None
+    depth: int = 0
+    live: bool = True
+    import_id: int | None = None
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The properties, decoded anew on each access; numbers with a point are `Decimal`."""
+        return _decode_properties(self.properties_json)
+
+
+class JobItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One job as its function gets it.
+
+    Args:
+        id: The job's id.
+        key: Its unique key, or None.
+        payload: What was enqueued with it, as the job's payload type.
+        customer_id: The customer it is about, or None.
+        due_at: When it was due.
+        attempt: 1 for the first attempt.
+        origin: Who caused it.
+        causation_id: The event that caused it, or None.
+        depth: The depth of what it does.
+        idempotency_key: The same text on every attempt, for the other side of an external effect.
+    """
+
+    id: int
+    key: str | None
+    payload: Any
+    customer_id: int | None
+    due_at: datetime
+    attempt: int
+    origin: str
+    causation_id: int | None
+    depth: int
+    idempotency_key: str
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Deferred work of one kind.
+
+    An internal job's function gets `(items, work)` and runs in the transaction that deletes the job, so that its
+    effects happen exactly once. An external one gets `(items)`, runs outside any transaction, where the network
+    may be used, and happens at least once; what it returns is given to `done` as `(items, result, work)` in the
+    transaction that deletes the job.
+
+    Args:
+        name: Such as `messaging.send`; it begins with the plugin's name.
+        run: The coroutine function.
+        payload: Type that payloads are checked against when enqueued and decoded into when run.
+        batch: Most items of one call.
+        timeout: Seconds one call may take.
+        attempts: How often a job is tried before it counts as failed.
+        external: Whether it acts on the outside world.
+        done: Records the result of an external job, or None.
+        queue: Jobs of one queue wait for each other, not for those of another.
+        label: Name for people; the job's name when empty.
+    """
+
+    name: str
+    run: Callable[..., Awaitable[Any]]
+    payload: Any = dict[str, Any]
+    batch: int = 1
+    timeout: float = 30.0
+    attempts: int = 5
+    external: bool = False
+    done: Callable[..., Awaitable[None]] | None = None
+    queue: str = "default"
+    label: Label = ""
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that is enqueued again and again.
+
+    Args:
+        name: Such as `rfm.refresh`; it begins with the plugin's name.
+        job: Name of the job.
+        cron: Five fields, as in crontab(5).
+        zone: IANA zone its times are in; the deployment's when empty.
+        payload: The payload of each job.
+    """
+
+    name: str
+    job: str
+    cron: str
+    zone: str = ""
+    payload: Mapping[str, Any] = {}
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """A subcommand of `zhike`.
+
+    Args:
+        name: Its word on the command line.
+        target: The click command, as `module:attribute`; imported when it is called.
+        summary: One line for `zhike --help`.
+    """
+
+    name: str
+    target: str
+    summary: str
+
+
+class CustomerRows(msgspec.Struct, frozen=True, kw_only=True):
+    """A table with rows about customers, which the core moves, exports and erases also while the plugin is off.
+
+    Args:
+        table: Its name, which begins with the plugin's.
+        column: The column that holds the customer's id.
+        on_merge: `move` to the winner (a row that would break a unique key there is deleted), `delete`, `null`,
+            or `hook` when only `merge_customer_data` can do it.
+        on_erase: `delete`, `null`, or `hook` for `erase_customer_data`.
+    """
+
+    table: str
+    column: str = "customer_id"
+    on_merge: Literal["move", "delete", "null", "hook"] = "move"
+    on_erase: Literal["delete", "null", "hook"] = "delete"
+
+
+class HealthItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing a plugin says about how it is doing.
+
+    Args:
+        key: A stable word for programs.
+        ok: Whether it is fine.
+        detail: What is wrong, or a figure, for people.
+    """
+
+    key: str
+    ok: bool
+    detail: Label = ""
+
+
+_decode_properties = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode

@@ -1,0 +1,178 @@
+"""What all plugins of a process have registered, by name; who may register which name is checked here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from zhike.api import Public
+from zhike.contracts import Command, Consumer, CustomerRows, EventType, Job, Permission, Route, Schedule
+from zhike.i18n import Text, text
+
+
+class Misuse(Exception):
+    """Something a plugin registered cannot be taken.
+
+    Args:
+        message: What it is and what was expected.
+    """
+
+    def __init__(self, message: Text) -> None:
+        super().__init__(str(message))
+        self.message = message
+
+
+class Registry:
+    """Everything that is registered.
+
+    Attributes:
+        event_types: By name.
+        permissions: By key.
+        routes: In the order of registration, each with its plugin.
+        jobs: By name.
+        schedules: By name.
+        consumers: By plugin.
+        commands: By name.
+        customer_rows: Each with its plugin.
+    """
+
+    def __init__(self) -> None:
+        self.event_types: dict[str, EventType] = {}
+        self.permissions: dict[str, Permission] = {}
+        self.routes: list[tuple[str, Route]] = []
+        self.jobs: dict[str, Job] = {}
+        self.schedules: dict[str, Schedule] = {}
+        self.consumers: dict[str, Consumer] = {}
+        self.commands: dict[str, Command] = {}
+        self.customer_rows: list[tuple[str, CustomerRows]] = []
+        self._owners: dict[tuple[str, str], str] = {}
+        self._nouns: dict[str, str] = {}
+
+    def owner(self, kind: str, name: str) -> str | None:
+        """Return the plugin that registered a name.
+
+        Args:
+            kind: The hook without `register_`, such as `event_types` or `jobs`.
+            name: The registered name.
+        """
+        return self._owners.get((kind, name))
+
+    def claim(self, plugin: str, nouns: Sequence[str]) -> None:
+        """Note that event types and commands may begin with `nouns` if they are the plugin's.
+
+        Raises:
+            Misuse: If another plugin or the core has one of them.
+        """
+        for noun in (plugin, *nouns):
+            if not noun.isidentifier() or self._nouns.get(noun, plugin) != plugin:
+                raise Misuse(
+                    text(
+                        "the noun {noun!r} cannot be claimed: it belongs to {owner}",
+                        noun=noun,
+                        owner=self._nouns.get(noun, "?"),
+                    )
+                )
+        self._nouns.update(dict.fromkeys((plugin, *nouns), plugin))
+
+    def disown(self, plugin: str) -> None:
+        """Give back the nouns of a plugin that has registered nothing."""
+        self._nouns = {noun: owner for noun, owner in self._nouns.items() if owner != plugin}
+
+    def add(self, plugin: str, registered: Mapping[str, Sequence[Any]], *, core: bool = False) -> None:
+        """Take over all that one plugin registers, or nothing of it.
+
+        Args:
+            plugin: Its name; `claim` came before.
+            registered: Kind, such as `event_types`, to the structs of it.
+            core: Whether it is one of the core's own nouns, whose names need no prefix.
+
+        Raises:
+            Misuse: If a name is taken or not the plugin's to give.
+        """
+        taken: set[tuple[str, str]] = set()
+        for kind, structs in registered.items():
+            name_of, struct_type = KINDS[kind]
+            for struct in structs:
+                if not isinstance(struct, struct_type):
+                    raise Misuse(
+                        text(
+                            "register_{kind} returned {given}; expected {expected}",
+                            kind=kind,
+                            given=type(struct).__name__,
+                            expected=struct_type.__name__,
+                        )
+                    )
+                key = (kind, plugin if kind == "consumers" else name_of(struct))
+                if key in self._owners or key in taken:
+                    raise Misuse(text("{kind} {name!r} is registered already", kind=kind, name=key[1]))
+                if not core:
+                    self._check_prefix(plugin, kind, key[1])
+                taken.add(key)
+        self._check_references(plugin, registered)
+        self._owners.update(dict.fromkeys(taken, plugin))
+        for kind, structs in registered.items():
+            self._store(plugin, kind, structs)
+
+    def _store(self, plugin: str, kind: str, structs: Sequence[Any]) -> None:
+        target = getattr(self, kind)
+        if kind in {"routes", "customer_rows"}:
+            target += [(plugin, struct) for struct in structs]
+        elif kind == "consumers":
+            target.update({plugin: struct for struct in structs})
+        else:
+            name_of, _ = KINDS[kind]
+            target.update({name_of(struct): struct for struct in structs})
+
+    def _check_prefix(self, plugin: str, kind: str, name: str) -> None:
+        first = name.split(".")[0]
+        if kind == "routes":
+            fits = (name.split(" ")[1] + "/").startswith(f"/{plugin}/")
+            expected = f"/{plugin}/…"
+        elif kind == "customer_rows":
+            fits = name.startswith(f"{plugin}_")
+            expected = f"{plugin}_…"
+        elif kind in {"event_types", "commands"}:
+            fits = self._nouns.get(first) == plugin
+            expected = " / ".join(f"{noun}.…" for noun, owner in self._nouns.items() if owner == plugin)
+        else:
+            fits = kind == "consumers" or (first == plugin and "." in name)
+            expected = f"{plugin}.…"
+        if not fits:
+            raise Misuse(
+                text(
+                    "{kind}: {name!r} is not this plugin's to give; expected {expected}",
+                    kind=kind,
+                    name=name,
+                    expected=expected,
+                )
+            )
+
+    def _check_references(self, plugin: str, registered: Mapping[str, Sequence[Any]]) -> None:
+        jobs = {job.name for job in registered.get("jobs", ())}
+        for schedule in registered.get("schedules", ()):
+            if schedule.job not in jobs:
+                raise Misuse(text("schedule {name!r} names the unknown job {job!r}", name=schedule.name, job=schedule.job))
+        known = self.permissions.keys() | {permission.key for permission in registered.get("permissions", ())}
+        for route in registered.get("routes", ()):
+            if not isinstance(route.permission, Public) and route.permission not in known:
+                raise Misuse(
+                    text("the route {path} needs the unknown permission {key!r}", path=route.path, key=route.permission)
+                )
+        if len(registered.get("consumers", ())) > 1:
+            raise Misuse(text("{plugin} registers more than one consumer", plugin=plugin))
+
+
+NameOf = Callable[[Any], str]
+KINDS: Mapping[str, tuple[NameOf, type[msgspec.Struct]]] = {
+    "event_types": (lambda struct: struct.name, EventType),
+    "permissions": (lambda struct: struct.key, Permission),
+    "routes": (lambda struct: f"{struct.method} {struct.path}", Route),
+    "jobs": (lambda struct: struct.name, Job),
+    "schedules": (lambda struct: struct.name, Schedule),
+    "consumers": (lambda struct: "", Consumer),
+    "commands": (lambda struct: struct.name, Command),
+    "customer_rows": (lambda struct: f"{struct.table}.{struct.column}", CustomerRows),
+}
+"""What is registered: by `register_<kind>`, with the name of a struct and its type."""
