@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_WORKERS ?= 2
+PROJECTS = core/pyproject.toml $(wildcard $(addsuffix /*/pyproject.toml,plugins contrib_connectors themes)) bench/pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test faults lint types imports bench docs check constraints clean
@@ -10,11 +11,11 @@ PYTEST_WORKERS ?= 2
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(VENV)/.installed: core/pyproject.toml bench/pyproject.toml pyproject.toml constraints.txt
+$(VENV)/.installed: $(PROJECTS) pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zhike needs Python 3.11 or newer")'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev -e core -e bench
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev $(PROJECTS:%/pyproject.toml=-e %)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps lifetimes==0.11.3  # only its data file is used
 	touch $@
 
@@ -34,7 +35,7 @@ lint: setup ## ruff: style and format
 	$(BIN)/ruff format --check .
 
 types: setup ## mypy strict
-	$(BIN)/mypy core/src bench/src bench/limits
+	$(BIN)/mypy $(wildcard $(PROJECTS:%/pyproject.toml=%/src)) bench/limits
 
 imports: setup ## import-linter: who may import whom
 	$(BIN)/lint-imports
@@ -49,7 +50,7 @@ check: lint types imports test ## everything that needs no server
 
 constraints: ## renew the pins (needs uv)
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  --group dev core/pyproject.toml bench/pyproject.toml -o - | grep -v '^-e ' > constraints.txt
+	  --group dev $(PROJECTS) | grep -v '^-e ' > constraints.txt
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hooks import hooks_page
+
 from zhike._host.web import health
-from zhike._host.web.app import API_ROUTES
 from zhike._host.web.openapi import describe
-from zhike.api import API
+from zhike.api import API, Route
+from zhike.platform import assemble, core_plugins
 
 HEADER = """# API
 
@@ -23,9 +25,14 @@ The machine-readable description is served at `/schema` (OpenAPI 3.1). This page
 """
 
 
+def api_routes() -> list[Route]:
+    """Return the routes of the core's own nouns."""
+    return [route for _, route in assemble(core_plugins()).registry.routes]
+
+
 def api_page() -> str:
     """Return docs/api.md."""
-    document = describe([(API, route) for route in API_ROUTES] + [("", route) for route in health.ROUTES])
+    document = describe([(API, route) for route in api_routes()] + [("", route) for route in health.ROUTES])
     parts = [HEADER]
     for path, methods in document["paths"].items():
         parts += [_operation(method, path, operation) for method, operation in methods.items()]
@@ -91,7 +98,8 @@ def _kind(schema: dict[str, Any]) -> str:
 
 def pages() -> dict[Path, str]:
     """Return every generated page by its path."""
-    return {Path(__file__).parent / "api.md": api_page()}
+    folder = Path(__file__).parent
+    return {folder / "api.md": api_page(), folder / "plugins" / "hooks.md": hooks_page()}
 
 
 if __name__ == "__main__":

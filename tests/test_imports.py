@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from workspace import CORE, ROOT, product_modules
+from workspace import CORE, ROOT, extensions, modules_of
 
 MODULES = [
-    ".".join(path.relative_to(CORE.parent).with_suffix("").parts).removesuffix(".__init__")
-    for path in product_modules()
-    if CORE in path.parents
+    ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+    for package in [CORE, *extensions()]
+    for path in modules_of(package)
 ]
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
+import functools
 import string
+from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
 
-from workspace import CORE, product_modules
+from workspace import modules_of, packages
+from zhike import i18n
 from zhike.i18n import LOCALES, Text, pick_locale
 
 
-def messages() -> dict[str, str]:
+def messages(package: Path) -> dict[str, str]:
     """Return every literal message id given to `text(...)`, with the module that gives it."""
     found = {}
-    for path in product_modules():
+    for path in modules_of(package):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "text":
                 if isinstance(node.args[0], ast.Constant):
@@ -29,21 +32,47 @@ def places(message: str) -> set[str]:
     return {field for _, field, _, _ in string.Formatter().parse(message) if field}
 
 
-def test_the_chinese_catalog_is_complete_and_has_nothing_extra() -> None:
-    with (CORE / "locale/zh_CN/LC_MESSAGES/zhike.po").open("rb") as file:
-        catalog = {str(entry.id): str(entry.string) for entry in read_po(file, locale="zh_CN") if entry.id}
-    wanted = messages()
+@pytest.mark.parametrize("package", packages(), ids=lambda path: path.name)
+def test_the_chinese_catalog_is_complete_and_has_nothing_extra(package: Path) -> None:
+    source = package / f"locale/zh_CN/LC_MESSAGES/{package.name}.po"
+    catalog = {}
+    if source.exists():
+        with source.open("rb") as file:
+            catalog = {str(entry.id): str(entry.string) for entry in read_po(file, locale="zh_CN") if entry.id}
+    wanted = messages(package)
     assert not sorted(set(wanted) - set(catalog)), "msgids without a translation"
     assert not sorted(set(catalog) - set(wanted)), "translations nobody uses"
     assert not [msgid for msgid, translated in catalog.items() if not translated]
     differing = [msgid for msgid, translated in catalog.items() if places(msgid) != places(translated)]
     assert not differing, "places differ between English and Chinese"
+    assert {path.name for path in package.glob("locale/*/LC_MESSAGES/*")} <= {source.name}
 
 
 def test_a_text_is_rendered_in_the_readers_language() -> None:
     shown = Text("ZHIKE_LOCALE is {value!r}; expected zh_CN or en", {"value": "fr"})
     assert shown.render("en") == "ZHIKE_LOCALE is 'fr'; expected zh_CN or en"
     assert "应为" in shown.render("zh_CN")
+
+
+def test_catalogs_of_other_distributions_are_used_but_do_not_replace_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zhike.i18n._catalogs", [*i18n._catalogs])
+    monkeypatch.setattr("zhike.i18n._translations", functools.cache(i18n._translations.__wrapped__))
+    new, core = Text("A tag says {what}", {"what": "1"}), Text("An error in Zhike")
+    before = core.render("zh_CN")
+    assert new.render("zh_CN") == "A tag says 1"
+    folder = tmp_path / "zh_CN" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    entries = ["", "Content-Type: text/plain; charset=UTF-8\\n"], [new.msgid, "标签为 {what}"], [core.msgid, "错"]
+    body = "\n".join(f'msgid "{msgid}"\nmsgstr "{translated}"\n' for msgid, translated in entries)
+    (folder / "zhike_tags.po").write_text(body, encoding="utf-8")
+    for _ in range(2):
+        i18n.add_catalog(tmp_path)
+        assert new.render("zh_CN") == "标签为 1"
+        assert new.render("en") == "A tag says 1"
+        assert core.render("zh_CN") == before
+    assert i18n._catalogs.count(tmp_path) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from pathlib import Path
 import asyncpg
 
 import zhike_limits
-from zhike._host.postgres import binaries
 from zhike.events.decode import decode_events
 from zhike.events.ingest import store
 from zhike.orm import Database
 from zhike.settings import load
+from zhike_embedded import binaries
 from zhike_limits import sql
 from zhike_limits.cluster import BareCluster
 from zhike_limits.events import Load, bodies, columns

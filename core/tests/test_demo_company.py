@@ -13,8 +13,7 @@ import pytest
 
 from zhike import settings
 from zhike._host.demo import company, setup
-from zhike.imports import importer
-from zhike.imports.runs import Run
+from zhike.events import ingest
 from zhike.orm import Database
 from zhike.testing.plugin import FrozenNow
 
@@ -68,7 +67,7 @@ async def test_it_is_imported_once_into_an_empty_database(database: Database) ->
     assert stored == len(company.events(ANCHOR, ZONE, customers=50))
     async with database.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM customer WHERE merged_into IS NULL") == 50
-        assert await connection.fetchval("SELECT rejected FROM import_run") == 0
+        assert await connection.fetchval("SELECT count(*) FROM event WHERE behaviour AND live") == 0
     assert await setup.import_company(database, CONFIG, NOW + timedelta(days=1), customers=50) == 0
     assert await setup.first_token(database) is not None
     assert await setup.first_token(database) is None
@@ -84,23 +83,25 @@ async def test_a_company_with_customers_of_its_own_gets_neither_sample_nor_token
 async def test_an_interrupted_start_goes_on_with_the_same_events_on_another_day(
     database: Database, frozen_now: FrozenNow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zhike.imports.batches.BATCH_ROWS", 100)
-    decide = importer._decide
+    monkeypatch.setattr(setup, "BATCH", 100)
+    store = ingest.store
     calls = 0
 
-    async def fail_at_the_third(*arguments: Any) -> Run:
+    async def fail_at_the_third(*arguments: Any, **options: Any) -> ingest.Ingested:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise ConnectionResetError
-        return await decide(*arguments)
+        return await store(*arguments, **options)
 
-    monkeypatch.setattr(importer, "_decide", fail_at_the_third)
+    monkeypatch.setattr(ingest, "store", fail_at_the_third)
     with pytest.raises(ConnectionResetError):
         await setup.import_company(database, CONFIG, frozen_now(), customers=50)
     frozen_now.advance(days=2)
     expected = len(company.events(ANCHOR, ZONE, customers=50))
-    assert await setup.import_company(database, CONFIG, frozen_now(), customers=50) == expected
+    assert await setup.import_company(database, CONFIG, frozen_now(), customers=50) == expected - 200
     async with database.connection() as connection:
-        assert await connection.fetchval("SELECT count(*) FROM import_run") == 1
         assert await connection.fetchval("SELECT count(*) FROM event WHERE behaviour") == expected
+        actions = await connection.fetch("SELECT action, object FROM audit WHERE actor = 'command:demo' ORDER BY id")
+    assert [tuple(row) for row in actions] == [("demo.begin", "demo:2026-03-14"), ("demo.end", "demo:2026-03-14")]
+    assert await setup.import_company(database, CONFIG, frozen_now(), customers=50) == 0

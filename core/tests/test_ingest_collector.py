@@ -37,8 +37,8 @@ def settings() -> Settings:
 
 
 @pytest_asyncio.fixture
-async def collector(database: Database, settings: Settings) -> AsyncIterator[Collector]:
-    opened = Collector(database, settings)
+async def collector(database: Database, make_platform: Any) -> AsyncIterator[Collector]:
+    opened = Collector(make_platform(database))
     yield opened
     await opened.close()
 
@@ -201,10 +201,10 @@ async def test_a_lost_connection_is_unavailable_for_all_and_over_at_once(
 
 
 async def test_close_answers_what_was_taken_and_takes_no_more(
-    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    database: Database, make_platform: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
-    collector = Collector(database, settings)
+    collector = Collector(make_platform(database))
     storing = begin(collector.submit([event() for _ in range(10)], origin="token:1"))
     await gate.arrived.wait()
     queued = begin(collector.submit([event() for _ in range(2 * GROUP)], origin="token:1"))

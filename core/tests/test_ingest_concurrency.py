@@ -7,7 +7,6 @@ import os
 import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -21,7 +20,6 @@ from zhike.events.ingest import Ingested, store
 from zhike.events.schemas import CheckedEvent
 from zhike.ids import new_message_id
 from zhike.orm import Database
-from zhike.settings import Settings
 
 NOW = datetime(2026, 3, 14, 8, tzinfo=UTC)
 SCALE = float(os.environ.get("ZHIKE_FAULT_SCALE", "0.1"))
@@ -217,10 +215,10 @@ async def deadlocks(db: Database) -> int:
 
 
 @pytest.mark.faults
-async def test_killed_backends_lose_nothing_acknowledged(db: Database, database_url: str) -> None:
+async def test_killed_backends_lose_nothing_acknowledged(db: Database, database_url: str, make_platform: Any) -> None:
     total = int(100_000 * SCALE)
     batch = 25
-    collector = Collector(db, Settings(data=Path("unused"), pool_size=8))
+    collector = Collector(make_platform(db))
     acknowledged: list[str] = []
     numbers = iter(range(total // batch))
     errors = 0

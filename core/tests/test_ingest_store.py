@@ -54,7 +54,7 @@ async def test_an_event_is_stored_as_it_was_given(database: Database) -> None:
         "customer_id": row["customer_id"], "home_customer_id": row["customer_id"], "shard": row["customer_id"] % 64,
         "occurred_at": at, "recorded_at": NOW, "amount": 1230, "currency": "CNY",
         "properties": '{"n": 1.50, "sku": "A"}', "source": "shop", "origin": "token:7", "live": True,
-        "import_id": None,
+        "import_id": None, "causation_id": None, "depth": 0,
     }  # fmt: skip
     types = await fetch(database, "SELECT name, behaviour, first_seen_at FROM event_type ORDER BY name")
     assert list(map(tuple, types)) == [("customer.created", False, NOW), ("order.paid", True, NOW)]
@@ -160,6 +160,7 @@ async def test_platform_events_tell_what_ingest_did(database: Database) -> None:
         ("customer.updated", {"changes": {"city": {"old": "b", "new": "d"}}}, x, x),
         ("customer.created", {"fields": {"kind": "person"}}, x, visitor),
         ("customer.merged", {"loser_id": visitor, "reason": "anonymous"}, x, x),
+        ("customer.history_changed", {"loser_id": visitor, "reason": "merge"}, x, x),
     ]
     assert {tuple(row)[4:] for row in rows} == {("token:7", True)}
     assert await value(database, "SELECT count(*) FROM customer_event_stat WHERE name LIKE 'customer.%'") == 0

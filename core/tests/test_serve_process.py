@@ -26,12 +26,14 @@ class Serving:
     Args:
         arguments: Further arguments of the command.
         environment: Further variables.
+        command: What runs instead of `serve`.
     """
 
-    def __init__(self, *arguments: str, environment: dict[str, str]) -> None:
+    def __init__(self, *arguments: str, environment: dict[str, str], command: str = "serve") -> None:
         code = "from zhike._host.cli.main import main; main()"
+        port = ("--port", "0") if command == "serve" else ()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, "serve", "--port", "0", *arguments],
+            [sys.executable, "-c", code, command, *port, *arguments],
             env={**os.environ, "ZHIKE_LOCALE": "en", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -45,12 +47,12 @@ class Serving:
         assert line.startswith("ready http://127.0.0.1:"), self.process.communicate()
         return line.split()[1]
 
-    def children(self) -> list[psutil.Process]:
-        """Return the web processes."""
+    def children(self, kind: str = "") -> list[psutil.Process]:
+        """Return the processes it has started: web processes (`web`), runners (`runner`), or both."""
         return [
             child
             for child in psutil.Process(self.process.pid).children()
-            if any("zhike._host.web.worker" in part for part in child.cmdline())
+            if any(f"zhike._host.{kind}" in part for part in child.cmdline())
         ]
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
@@ -68,9 +70,9 @@ def serve(database_url: str, tmp_path: Path) -> Iterator[Serve]:
     """Starts servers on the test's database; they are killed after the test."""
     started: list[Serving] = []
 
-    def start(*arguments: str, **environment: str) -> Serving:
-        given = {"ZHIKE_DATABASE_URL": database_url, "ZHIKE_DATA": str(tmp_path), **environment}
-        started.append(Serving(*arguments, environment=given))
+    def start(*arguments: str, command: str = "serve", **environment: str) -> Serving:
+        given = {"ZHIKE_DATABASE_URL": database_url, "ZHIKE_DATA": str(tmp_path), "ZHIKE_REDIS_URL": "", **environment}
+        started.append(Serving(*arguments, environment=given, command=command))
         return started[-1]
 
     yield start
@@ -90,7 +92,8 @@ def test_one_ready_line_and_a_clean_end(serve: Serve, mode: str, number: int) ->
     head = httpx.head(f"{url}/health/ready")
     assert (head.status_code, head.content) == (200, b"")
     processes = [psutil.Process(serving.process.pid), *serving.children()]
-    assert len(processes) == (1 if mode == "--single" else 3)
+    assert len(processes) == (1 if mode == "--single" else 4)
+    assert len(serving.children("runner")) == (0 if mode == "--single" else 1)
     for process in processes:
         assert process.memory_info().rss < 150 * 1024 * 1024
 
@@ -134,6 +137,131 @@ def test_a_secret_that_is_too_short_is_refused(serve: Serve) -> None:
     assert "ZHIKE_SECRET_KEY" in err
 
 
+HEARING = """
+from datetime import UTC, datetime
+
+from zhike.hooks import hookimpl
+
+@hookimpl
+async def on_events_recorded(events, mode, work):
+    for event in events:
+        print("heard", (datetime.now(UTC) - event.recorded_at).total_seconds(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("carrier", ["postgres", "redis", "single"])
+def test_a_file_in_the_hooks_folder_hears_of_events_at_once(
+    serve: Serve, database_url: str, tmp_path: Path, request: pytest.FixtureRequest, carrier: str
+) -> None:
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks" / "hearing.py").write_text(HEARING)
+    redis = {"ZHIKE_REDIS_URL": request.getfixturevalue("redis_server").url} if carrier == "redis" else {}
+    serving = serve(*(["--single"] if carrier == "single" else []), **redis)
+    url = serving.ready()
+    made = run_command(database_url, tmp_path, "token", "create", "shop", "--role", "manager")
+    with httpx.Client(headers={"authorization": f"Bearer {made.split()[-1]}"}, base_url=url, timeout=30) as client:
+        for _ in range(12):
+            time.sleep(0.7)  # long enough for everybody to have nothing to do and look seldom
+            event = {"name": "app.login", "identities": {"external_id": "c"}}
+            assert client.post("/api/v1/events", json={"events": [event]}).status_code == 200
+        time.sleep(1)
+    status, out, _ = serving.stop()
+    assert status == 0
+    seconds = sorted(float(line.split()[1]) for line in out.splitlines() if line.startswith("heard"))
+    print(f"{carrier}: events are heard of after {seconds[0] * 1000:.0f} to {seconds[-1] * 1000:.0f} ms")
+    assert len(seconds) == 12
+    assert seconds[5] <= 0.1
+
+
+def run_command(url: str, data: Path, *arguments: str) -> str:
+    """Run a `zhike` command and return what it printed."""
+    return subprocess.run(
+        [sys.executable, "-c", "from zhike._host.cli.main import main; main()", *arguments],
+        env={**os.environ, "ZHIKE_DATABASE_URL": url, "ZHIKE_DATA": str(data), "ZHIKE_REDIS_URL": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_a_redis_that_cannot_be_used_is_refused(serve: Serve) -> None:
+    serving = serve(ZHIKE_REDIS_URL="http://geheim")
+    out, err = serving.process.communicate(timeout=20)
+    assert (serving.process.returncode, out) == (1, "")
+    assert "ZHIKE_REDIS_URL" in err
+    assert "geheim" not in err
+
+
+def test_settings_that_cannot_be_used_are_refused(serve: Serve) -> None:
+    for value in ("0", "-1", "nan", "inf", "soon"):
+        serving = serve(ZHIKE_HOOK_SECONDS=value)
+        out, err = serving.process.communicate(timeout=20)
+        assert (serving.process.returncode, out) == (1, "")
+        assert "ZHIKE_HOOK_SECONDS" in err
+
+
+def test_other_plugins_have_every_process_started_anew(serve: Serve, database_url: str) -> None:
+    serving = serve("--web=2")
+    url = serving.ready()
+    before = {child.pid for child in serving.children()}
+    assert len(before) == 3
+
+    change_plugins(database_url, 3)
+
+    deadline = time.monotonic() + 40
+    while before & {child.pid for child in serving.children()} or len(serving.children()) != 3:
+        assert httpx.get(f"{url}/health/live", timeout=20).status_code == 200
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    until_ready(url)
+    status, _, err = serving.stop()
+    assert status == 0
+    assert err.count("restarts with other plugins") == 3
+    assert {json.loads(line)["level"] for line in err.splitlines()} == {"info"}
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_single_process_asks_for_another_start_when_plugins_change(
+    serve: Serve, database_url: str, command: str
+) -> None:
+    serving = serve("--single", command=command)
+    if command == "serve":
+        serving.ready()
+    else:
+        assert serving.process.stdout is not None
+        assert serving.process.stdout.readline() == "ready worker\n"
+    change_plugins(database_url, 1)
+    serving.process.communicate(timeout=30)
+    assert serving.process.returncode == 75
+
+
+def change_plugins(url: str, processes: int) -> None:
+    """When so many processes run, make their set of plugins an old one, as switching a plugin on or off does."""
+    import asyncio
+
+    import asyncpg
+
+    from zhike.plugins import service
+
+    async def change() -> None:
+        connection = await asyncpg.connect(url)
+        async with asyncio.timeout(20):
+            while await connection.fetchval("SELECT count(*) FROM process") < processes:
+                await asyncio.sleep(0.05)
+        await service.bump(connection)
+        await connection.close()
+
+    asyncio.run(change())
+
+
+def until_ready(url: str) -> None:
+    """Wait until a server answers that it is ready."""
+    deadline = time.monotonic() + 20
+    while httpx.get(f"{url}/health/ready", timeout=20).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_web_processes_that_cannot_start_end_the_server(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "uvloop.py").write_text("raise ImportError('broken on purpose')")
     serving = serve(PYTHONPATH=str(tmp_path))
@@ -142,11 +270,11 @@ def test_web_processes_that_cannot_start_end_the_server(serve: Serve, tmp_path: 
     assert "ended before it was ready" in err
 
 
-def test_web_processes_end_with_a_supervisor_that_is_killed(serve: Serve) -> None:
-    serving = serve("--web=2")
+def test_all_processes_end_with_a_supervisor_that_is_killed(serve: Serve) -> None:
+    serving = serve("--web=2", "--runner=2")
     url = serving.ready()
     children = serving.children()
-    assert len(children) == 2
+    assert len(children) == 4
 
     serving.process.kill()
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zhike.errors import Refused
-from zhike.i18n import text
+from zhike.i18n import add_catalog, text
 from zhike_bench import report
 from zhike_bench.bars import BARS, Row
 from zhike_bench.rows import ROWS
 from zhike_bench.stage import Stage
+
+add_catalog(Path(__file__).parent / "locale")
 
 
 def run(*, scale: float, only: str | None, file: Path | None, pairs: int, show: Callable[[str], None]) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from zhike._host.postgres import attach
+from zhike._host.database import attach
 from zhike.orm import Database
 from zhike.settings import Settings, load
 from zhike_bench.client import Client

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zhike.access.actor import Actor
     from zhike.events.grouping import Collector
     from zhike.orm import Database
+    from zhike.platform import Platform
     from zhike.settings import Settings
     from zhike.wire import MediaType
 
@@ -79,6 +80,10 @@ class Host(Protocol):
     @property
     def db(self) -> Database:
         """The process's connections to the database."""
+
+    @property
+    def platform(self) -> Platform:
+        """The plugins and all they work with."""
 
     @property
     def collector(self) -> Collector:

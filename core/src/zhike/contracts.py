@@ -21,6 +21,7 @@ __all__ = [
     "CustomerRows",
     "EventType",
     "HealthItem",
+    "IncomingDraft",
     "Job",
     "JobItem",
     "Kind",
@@ -29,6 +30,7 @@ __all__ = [
     "RecordedEvent",
     "Route",
     "Schedule",
+    "TokenDraft",
 ]
 
 Label = Text | str
@@ -140,6 +142,34 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return _decode_properties(self.properties_json)
 
 
+class IncomingDraft(msgspec.Struct, kw_only=True):
+    """An incoming event that has been checked and is not stored yet, as `amend_incoming_events` may change it.
+
+    Args:
+        message_id: The sender's id of it, or one of ours; cannot be changed.
+        identities: Namespace and normalised value, the strongest first; cannot be changed.
+        name: Event type.
+        occurred_at: When it happened, in UTC.
+        traits: What it says about the customer.
+        amount: Money in major units, or None.
+        currency: ISO 4217 code of the amount, or None.
+        properties: JSON; numbers with a point are `Decimal`.
+        source: Where it comes from, or "".
+        dropped: Set it to have the event rejected with the code `dropped`.
+    """
+
+    message_id: str
+    identities: tuple[tuple[str, str], ...]
+    name: str
+    occurred_at: datetime
+    traits: dict[str, Any]
+    amount: Decimal | None
+    currency: str | None
+    properties: dict[str, Any]
+    source: str
+    dropped: bool = False
+
+
 class JobItem(msgspec.Struct, frozen=True, kw_only=True):
     """One job as its function gets it.
 
@@ -153,6 +183,7 @@ class JobItem(msgspec.Struct, frozen=True, kw_only=True):
         origin: Who caused it.
         causation_id: The event that caused it, or None.
         depth: The depth of what it does.
+        live: Whether what it does may start something: false when its cause was imported or late.
         idempotency_key: The same text on every attempt, for the other side of an external effect.
     """
 
@@ -165,6 +196,7 @@ class JobItem(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     causation_id: int | None
     depth: int
+    live: bool = True
     idempotency_key: str
 
 
@@ -262,6 +294,20 @@ class HealthItem(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     ok: bool
     detail: Label = ""
+
+
+class TokenDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """An API token that is about to be made.
+
+    Args:
+        name: Name for people.
+        role: The role it will act with.
+        expires_at: From when it will be refused, or None for never.
+    """
+
+    name: str
+    role: str
+    expires_at: datetime | None
 
 
 _decode_properties = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import ClassVar
 
 from zhike.i18n import Text
+
+MOST_FRAMES = 30
+"""How many of the places that an error passed through are told."""
 
 
 class ZhikeError(Exception):
@@ -93,3 +98,27 @@ class Refused(ZhikeError):
     """A command cannot run here; the message says what mends it."""
 
     default_code = "refused"
+
+
+def where(error: BaseException) -> str:
+    """Return an error's type and the places it passed through, the innermost first.
+
+    Args:
+        error: What was raised; its message is left out, since it may quote personal data.
+    """
+    told: list[str] = []
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:  # what is raised from itself has no end
+        seen.add(id(cause))
+        told.append(_place(cause))
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "; after ".join(told)
+
+
+def _place(error: BaseException) -> str:
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)][-MOST_FRAMES:]
+    places = " < ".join(f"{Path(code.co_filename).name}:{line} {code.co_name}" for code, line in reversed(frames))
+    state = getattr(error, "sqlstate", None)
+    kind = type(error).__qualname__ + (f" {state}" if state else "")
+    return f"{kind} at {places}" if places else kind

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import gettext
-import io
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 LOCALES = ("zh_CN", "en")
-_CATALOGS = Path(__file__).parent / "locale"
+_catalogs = [Path(__file__).parent / "locale"]  # grows only; the core's own comes first
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -28,7 +26,7 @@ class Text(msgspec.Struct, frozen=True):
     def render(self, locale: str) -> str:
         """Return the text in `locale` (one of `LOCALES`; any other reads as English)."""
         params = {key: _short(value, locale) for key, value in self.params.items()}
-        return _translations(locale).gettext(self.msgid).format(**params)
+        return _translations(locale, len(_catalogs)).get(self.msgid, self.msgid).format(**params)
 
     def __str__(self) -> str:
         return self.render("en")
@@ -37,6 +35,19 @@ class Text(msgspec.Struct, frozen=True):
 def text(msgid: str, **params: object) -> Text:
     """Return `msgid` with its params as a `Text`; the catalogs are made from the calls of this function."""
     return Text(msgid, params)
+
+
+def add_catalog(folder: Path) -> None:
+    """Look texts up in another distribution's catalogs too; adding one again changes nothing.
+
+    The loader of plugins does this for each package that holds a folder `locale`, before anything else of the
+    plugin is used. Where two catalogs translate one message id, the one added first counts.
+
+    Args:
+        folder: Holds `<locale>/LC_MESSAGES/<package>.po`, such as `Path(package.__file__).parent / "locale"`.
+    """
+    if folder not in _catalogs:
+        _catalogs.append(folder)
 
 
 def pick_locale(accept_language: str | None, default: str) -> str:
@@ -71,15 +82,15 @@ def _short(value: object, locale: str) -> object:
 
 
 @functools.cache
-def _translations(locale: str) -> gettext.NullTranslations:
-    source = _CATALOGS / locale / "LC_MESSAGES" / "zhike.po"
-    if locale not in LOCALES or not source.exists():
-        return gettext.NullTranslations()
-    from babel.messages.mofile import write_mo
+def _translations(locale: str, catalogs: int) -> dict[str, str]:
+    """Return the translations of the first so many catalogs; the earlier ones win."""
+    if locale not in LOCALES or not catalogs:
+        return {}
     from babel.messages.pofile import read_po
 
-    compiled = io.BytesIO()
-    with source.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=locale))
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+    found = {}
+    for source in _catalogs[catalogs - 1].glob(f"{locale}/LC_MESSAGES/*.po"):
+        with source.open("rb") as file:
+            entries = read_po(file, locale=locale)
+        found.update({str(entry.id): str(entry.string) for entry in entries if entry.id and entry.string})
+    return found | _translations(locale, catalogs - 1)

@@ -34,7 +34,14 @@ SERVER_SETTINGS = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
 }
-_TABLES = ("zhike.customers.tables", "zhike.events.tables", "zhike.access.tables", "zhike.imports.tables")
+TABLES = (
+    "zhike.customers.tables",
+    "zhike.events.tables",
+    "zhike.access.tables",
+    "zhike.consumers.tables",
+    "zhike.plugins.tables",
+)
+"""The modules of the core's Piccolo tables."""
 
 
 class Database:
@@ -90,7 +97,7 @@ class Database:
         database = cls(engine)
         try:
             await database._check_server(url)
-            for module_name in _TABLES:
+            for module_name in TABLES:
                 module = importlib.import_module(module_name)
                 database.bind(getattr(module, name) for name in module.__all__)
         except BaseException:

@@ -120,13 +120,13 @@ class Registry:
         if kind in {"routes", "customer_rows"}:
             target += [(plugin, struct) for struct in structs]
         elif kind == "consumers":
-            target.update({plugin: struct for struct in structs})
+            target.update(zip([plugin], structs, strict=False))
         else:
             name_of, _ = KINDS[kind]
             target.update({name_of(struct): struct for struct in structs})
 
     def _check_prefix(self, plugin: str, kind: str, name: str) -> None:
-        first = name.split(".")[0]
+        first = name.split(".", maxsplit=1)[0]
         if kind == "routes":
             fits = (name.split(" ")[1] + "/").startswith(f"/{plugin}/")
             expected = f"/{plugin}/…"
@@ -153,7 +153,9 @@ class Registry:
         jobs = {job.name for job in registered.get("jobs", ())}
         for schedule in registered.get("schedules", ()):
             if schedule.job not in jobs:
-                raise Misuse(text("schedule {name!r} names the unknown job {job!r}", name=schedule.name, job=schedule.job))
+                raise Misuse(
+                    text("schedule {name!r} names the unknown job {job!r}", name=schedule.name, job=schedule.job)
+                )
         known = self.permissions.keys() | {permission.key for permission in registered.get("permissions", ())}
         for route in registered.get("routes", ()):
             if not isinstance(route.permission, Public) and route.permission not in known:

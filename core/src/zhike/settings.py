@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         pool_size: Connections of one process to PostgreSQL.
         queue_limit: Events that may wait for storage in one web process before it answers 429.
         body_limit: Largest request body in bytes.
+        redis_url: A Redis server's URL, which then carries wake-ups instead of the database, or None.
+        hook_seconds: Seconds one call of an `on_` hook may take.
+        hooks: Folder of single-file plugins, or None for none.
+        strict: Whether a plugin that cannot be loaded stops the start instead of being left out.
     """
 
     data: Path
@@ -35,6 +40,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int = 8
     queue_limit: int = 50_000
     body_limit: int = 32 * 1024 * 1024
+    redis_url: str | None = None
+    hook_seconds: float = 30.0
+    hooks: Path | None = None
+    strict: bool = False
 
     @property
     def zone(self) -> ZoneInfo:
@@ -73,8 +82,9 @@ def load(data: Path | None = None, environment: Mapping[str, str] = os.environ) 
     currency = environment.get("ZHIKE_CURRENCY") or "CNY"
     if not (len(currency) == 3 and currency.isascii() and currency.isupper()):
         raise Refused(text("ZHIKE_CURRENCY is {value!r}; expected a code such as CNY", value=currency))
+    folder = (data or default_data(environment)).expanduser().absolute()
     return Settings(
-        data=(data or default_data(environment)).expanduser().absolute(),
+        data=folder,
         database_url=environment.get("ZHIKE_DATABASE_URL") or None,
         currency=currency,
         timezone=timezone,
@@ -82,6 +92,9 @@ def load(data: Path | None = None, environment: Mapping[str, str] = os.environ) 
         pool_size=_number(environment, "ZHIKE_POOL_SIZE", 8),
         queue_limit=_number(environment, "ZHIKE_QUEUE_LIMIT", 50_000),
         body_limit=_number(environment, "ZHIKE_BODY_LIMIT", 32 * 1024 * 1024),
+        redis_url=environment.get("ZHIKE_REDIS_URL") or None,
+        hook_seconds=_seconds(environment, "ZHIKE_HOOK_SECONDS", 30.0),
+        hooks=Path(environment.get("ZHIKE_HOOKS") or folder / "hooks").expanduser().absolute(),
     )
 
 
@@ -92,3 +105,14 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     if not (value.isascii() and value.isdigit() and int(value) > 0):
         raise Refused(text("{name} is {value!r}; expected a whole number above 0", name=name, value=value))
     return int(value)
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    value = environment.get(name) or str(default)
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise Refused(text("{name} is {value!r}; expected a number of seconds above 0", name=name, value=value))
+    return seconds

@@ -6,11 +6,11 @@ import shutil
 import sys
 import time
 
-from zhike._host.postgres import binaries
 from zhike_bench.bars import Row
 from zhike_bench.pairs import interleave
 from zhike_bench.servers import first_success, run, serving, zhike
 from zhike_bench.stage import Stage
+from zhike_embedded import binaries
 from zhike_limits.cluster import BareCluster
 
 FOLDERS = 3  # used by turns, since a database stops only some seconds after its last client left

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
+
+from zhike.errors import where
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,23 +29,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure() -> None:
-    """Send all log lines to standard error; uvicorn's only from warnings on."""
+    """Send all log lines to standard error; of other people's only what matters."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def where(error: BaseException) -> str:
-    """Return an error's type and the places it passed through, the innermost first.
-
-    Args:
-        error: What was raised; its message is left out, since it may quote personal data.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-    state = getattr(error, "sqlstate", None)
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    kind = type(error).__qualname__ + (f" {state}" if state else "")
-    return f"{kind} at {places}" + (f"; after {where(cause)}" if cause else "")
+    logging.getLogger("arq").setLevel(logging.CRITICAL)  # it logs every ticket, and quotes errors

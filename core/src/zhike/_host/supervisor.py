@@ -1,8 +1,9 @@
-"""The server's first process: owns the listening socket, starts web processes and restarts those that die.
+"""The server's first process: owns the listening socket, starts the others and restarts those that end.
 
 supervisor ── listening socket, serve lock, embedded PostgreSQL
 ├── web process   serves the application on the same socket
-└── web process
+├── web process
+└── runner        gives the log to its consumers and does the jobs
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from zhike._host.order import RESTART
 from zhike.errors import Refused
 from zhike.i18n import text
 
@@ -88,15 +90,20 @@ def is_ready(listener: socket.socket, timeout: float = 1.0) -> bool:
         connection.close()
 
 
-class WebProcess:
-    """A place for one web process: what runs there now, and when the next one may start.
+class Place:
+    """A place for one process: what runs there now, and when the next one may start.
 
     Args:
-        listener: The listening socket that it serves.
+        kind: What it is called in the log.
+        module: The module to run.
+        descriptor: A file descriptor that it inherits and gets the number of as its argument.
     """
 
-    def __init__(self, listener: socket.socket) -> None:
-        self._listener = listener
+    def __init__(self, kind: str, module: str, descriptor: int) -> None:
+        self.kind = kind
+        # -P: the working directory must not lend its modules to the server.
+        self._command = [sys.executable, "-P", "-m", module, str(descriptor)]
+        self._descriptor = descriptor
         self._order: bytes | None = None
         self._process: subprocess.Popen[bytes]
         self._started = 0.0
@@ -107,11 +114,8 @@ class WebProcess:
 
     def start(self) -> None:
         """Start a process; it imports what it needs and waits for the order unless there is one already."""
-        descriptor = self._listener.fileno()
-        # -P: the working directory must not lend its modules to the server.
-        command = [sys.executable, "-P", "-m", "zhike._host.web.worker", str(descriptor)]
         reading, self._pipe = os.pipe()  # neither is inherited, so the pipe closes when we die
-        self._process = subprocess.Popen(command, stdin=reading, pass_fds=[descriptor])
+        self._process = subprocess.Popen(self._command, stdin=reading, pass_fds=[self._descriptor])
         os.close(reading)
         self._started = time.monotonic()
         self.next_start = None
@@ -125,18 +129,22 @@ class WebProcess:
             os.write(self._pipe, order)
 
     def check(self) -> None:
-        """See whether the process has died, and start the next one when its time has come."""
+        """See whether the process has ended, and start the next one when its time has come."""
         now = time.monotonic()
         if self.next_start is None:
             status = self._process.poll()
             if status is None:
                 return
             self._close_pipe()
-            self.deaths += 1
-            quick = now - self._started < QUICK_DEATH
-            self._delay = min(max(self._delay * 2, BACK_OFF[0]), BACK_OFF[1]) if quick else 0.0
+            if status == RESTART:
+                self._delay = 0.0
+                logger.info("%s %d restarts with other plugins", self.kind, self._process.pid)
+            else:
+                self.deaths += 1
+                quick = now - self._started < QUICK_DEATH
+                self._delay = min(max(self._delay * 2, BACK_OFF[0]), BACK_OFF[1]) if quick else 0.0
+                logger.error("%s %d ended with status %d", self.kind, self._process.pid, status)
             self.next_start = now + self._delay
-            logger.error("web process %d ended with status %d", self._process.pid, status)
         if now >= self.next_start:
             self.start()
 
@@ -145,7 +153,7 @@ class WebProcess:
         try:
             self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            logger.error("web process %d did not stop in time; killing it", self._process.pid)
+            logger.error("%s %d did not stop in time; killing it", self.kind, self._process.pid)
             self._process.kill()
             self._process.wait()
 
@@ -160,21 +168,31 @@ class WebProcess:
             self._pipe = -1
 
 
-class WebProcesses:
-    """All web processes of a server.
+class Processes:
+    """All processes of a server, or the runners of a `zhike worker`.
 
     Args:
-        count: How many.
-        listener: The listening socket that they serve.
+        listener: The listening socket that web processes serve, or None without any.
+        web: How many web processes.
+        runners: How many runners.
     """
 
-    def __init__(self, count: int, listener: socket.socket) -> None:
-        self.listener = listener
-        self._places = [WebProcess(listener) for _ in range(count)]
+    def __init__(self, listener: socket.socket | None, *, web: int, runners: int) -> None:
+        self._listener = listener
+        self._running, self._tell_running = os.pipe()  # a byte for each runner whose loops run
+        for end in (self._running, self._tell_running):
+            os.set_blocking(end, False)
+        self._not_running = runners
+        self._web: list[Place] = []
+        if listener is not None:
+            module = "zhike._host.web.worker"
+            self._web = [Place("web process", module, listener.fileno()) for _ in range(web)]
+        runner = "zhike._host.runner.main"
+        self._places = [*self._web, *(Place("runner", runner, self._tell_running) for _ in range(runners))]
         self._stopped = False
 
     def give(self, order: bytes) -> None:
-        """Tell all of them what to do, so that they begin to serve."""
+        """Tell all of them what to do, so that they begin."""
         for place in self._places:
             place.give(order)
 
@@ -182,16 +200,20 @@ class WebProcesses:
         """Keep them running until SIGTERM or SIGINT, then stop them.
 
         Args:
-            ready: Called once, when the server answers that it is ready.
+            ready: Called once, when the server answers that it is ready; without one, when the runners work.
 
         Raises:
-            Refused: If processes die again and again before the server was ever ready.
+            Refused: If processes of the kind that is waited for die again and again before that.
         """
         with _signals() as (wakeup, stopping), contextlib.closing(self):
-            while not stopping and not is_ready(self.listener, timeout=0.5):
+            while not stopping and not self._ready():
                 self._check()
-                if any(place.deaths >= STARTS_BEFORE_READY for place in self._places):
-                    raise Refused(text("The web process ended before it was ready; the log above says why"))
+                if any(place.deaths >= STARTS_BEFORE_READY for place in self._web or self._places):
+                    raise Refused(
+                        text("The web process ended before it was ready; the log above says why")
+                        if self._web
+                        else text("The runner ended before it was ready; the log above says why")
+                    )
                 _wait(wakeup, 0.05)
             if not stopping:
                 ready()
@@ -204,12 +226,22 @@ class WebProcesses:
         if self._stopped:
             return
         self._stopped = True
-        self.listener.close()  # first: from here on clients are refused instead of waiting in vain
+        if self._listener is not None:
+            self._listener.close()  # first: from here on clients are refused instead of waiting in vain
         deadline = time.monotonic() + STOP_SECONDS
         for place in self._places:
             place.terminate()
         for place in self._places:
             place.wait(deadline)
+        os.close(self._running)
+        os.close(self._tell_running)
+
+    def _ready(self) -> bool:
+        if self._listener is not None:
+            return is_ready(self._listener, timeout=0.5)
+        with contextlib.suppress(BlockingIOError):
+            self._not_running -= len(os.read(self._running, 1024))
+        return self._not_running <= 0
 
     def _check(self) -> None:
         for place in self._places:

@@ -1,19 +1,25 @@
 """The roles that are shipped and the permissions each one grants.
 
-| role    | reads customers, events | counts conditions | writes events | manages tokens and users |
-|---------|-------------------------|-------------------|---------------|--------------------------|
-| viewer  | yes                     | yes               |               |                          |
-| agent   | yes                     | yes               |               |                          |
-| manager | yes                     | yes               | yes           |                          |
-| admin   | yes                     | yes               | yes           | yes                      |
+| role    | reads, counts conditions | writes events, sees plugins and jobs | manages these, tokens, users |
+|---------|--------------------------|--------------------------------------|------------------------------|
+| viewer  | yes                      |                                      |                              |
+| agent   | yes                      |                                      |                              |
+| manager | yes                      | yes                                  |                              |
+| admin   | yes                      | yes                                  | yes                          |
 
-A permission is a string `<noun>.<verb>`; every route names the one it needs.
+A permission is a string `<noun>.<verb>`; every route names the one it needs. Those of plugins come on top.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from zhike.i18n import Text, text
+
+if TYPE_CHECKING:
+    from zhike.contracts import Permission
 
 CUSTOMERS_READ = "customers.read"
 EVENTS_READ = "events.read"
@@ -21,15 +27,55 @@ EVENTS_WRITE = "events.write"
 CONDITIONS_COUNT = "conditions.count"
 ADMIN_TOKENS = "admin.tokens"
 ADMIN_USERS = "admin.users"
+PLUGINS_READ = "plugins.read"
+PLUGINS_MANAGE = "plugins.manage"
+CONSUMERS_READ = "consumers.read"
+CONSUMERS_MANAGE = "consumers.manage"
+JOBS_READ = "jobs.read"
+JOBS_MANAGE = "jobs.manage"
 
 _READER = frozenset({CUSTOMERS_READ, EVENTS_READ, CONDITIONS_COUNT})
+_MANAGER = _READER | {EVENTS_WRITE, PLUGINS_READ, CONSUMERS_READ, JOBS_READ}
 
-ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
+Roles = Mapping[str, frozenset[str]]
+"""Name of a role to the permissions it grants."""
+
+ROLES: Roles = MappingProxyType(
     {
-        "admin": _READER | {EVENTS_WRITE, ADMIN_TOKENS, ADMIN_USERS},
-        "manager": _READER | {EVENTS_WRITE},
+        "admin": _MANAGER | {ADMIN_TOKENS, ADMIN_USERS, PLUGINS_MANAGE, CONSUMERS_MANAGE, JOBS_MANAGE},
+        "manager": _MANAGER,
         "agent": _READER,
         "viewer": _READER,
     }
 )
 PERMISSIONS = ROLES["admin"]
+
+PERMISSION_LABELS: Mapping[str, Text] = MappingProxyType(
+    {
+        CUSTOMERS_READ: text("Read customers"),
+        EVENTS_READ: text("Read events"),
+        EVENTS_WRITE: text("Record events"),
+        CONDITIONS_COUNT: text("Count customers by conditions"),
+        ADMIN_TOKENS: text("Manage API tokens"),
+        ADMIN_USERS: text("Manage users"),
+        PLUGINS_READ: text("See plugins"),
+        PLUGINS_MANAGE: text("Manage plugins"),
+        CONSUMERS_READ: text("See consumers and dead letters"),
+        CONSUMERS_MANAGE: text("Manage consumers and dead letters"),
+        JOBS_READ: text("See jobs"),
+        JOBS_MANAGE: text("Manage jobs"),
+    }
+)
+
+
+def with_permissions(permissions: Iterable[Permission]) -> Roles:
+    """Return the roles with what plugins let them do besides.
+
+    Args:
+        permissions: Registered ones; each names the roles that grant it, and admin always does.
+    """
+    roles = {role: set(granted) for role, granted in ROLES.items()}
+    for permission in permissions:
+        for role in {"admin", *permission.roles} & roles.keys():
+            roles[role].add(permission.key)
+    return {role: frozenset(granted) for role, granted in roles.items()}

@@ -14,11 +14,13 @@ import msgspec
 from zhike import clock
 from zhike.access import audit
 from zhike.access.actor import Actor
-from zhike.access.roles import ROLES
+from zhike.access.roles import ROLES, Roles
+from zhike.contracts import TokenDraft
 from zhike.errors import BadRequest, NotFound
 from zhike.i18n import text
 
 if TYPE_CHECKING:
+    from zhike.hooks import Hooks
     from zhike.orm import Database
 
 PREFIX = "zk_"
@@ -53,10 +55,12 @@ class TokenCache:
 
     Args:
         db: Where tokens are stored.
+        roles: What each role grants here.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, roles: Roles = ROLES) -> None:
         self._db = db
+        self._roles = roles
         self._known: dict[bytes, tuple[float, Actor | None, datetime | None]] = {}
 
     async def find(self, token: str) -> Actor | None:
@@ -85,7 +89,7 @@ class TokenCache:
                 "SELECT id, name, role, expires_at FROM api_token WHERE hash = $1 AND revoked_at IS NULL",
                 digest,
             )
-        actor = Actor.of_token(row["id"], row["name"], row["role"]) if row else None
+        actor = Actor.of_token(row["id"], row["name"], row["role"], self._roles) if row else None
         self._known.pop(digest, None)
         while len(self._known) >= CACHE_SIZE:
             del self._known[next(iter(self._known))]
@@ -95,7 +99,13 @@ class TokenCache:
 
 
 async def create(
-    db: Database, actor: Actor, name: str, role: str, *, expires_at: datetime | None = None
+    db: Database,
+    actor: Actor,
+    name: str,
+    role: str,
+    *,
+    expires_at: datetime | None = None,
+    hooks: Hooks | None = None,
 ) -> tuple[Token, str]:
     """Make a token.
 
@@ -105,18 +115,23 @@ async def create(
         name: Name for people to read, 1 to 200 characters.
         role: One of `ROLES`.
         expires_at: From when it is refused, or None for never.
+        hooks: Asks the plugins first; None where none are loaded.
 
     Returns:
         The token and its secret, which nobody can read again later.
 
     Raises:
         BadRequest: If the name or role is none.
+        Rejected: If a plugin stops it.
     """
     if not 1 <= len(name) <= 200 or not name.isprintable():
         raise BadRequest(text("The name of a token has 1 to 200 printable characters"))
     require_role(role)
     secret = PREFIX + secrets.token_urlsafe(32)
     async with db.transaction() as connection:
+        if hooks is not None:
+            draft = TokenDraft(name=name, role=role, expires_at=expires_at)
+            await hooks.veto("before_tokens_create", actor=actor, tokens=(draft,))
         rows = await connection.fetch(
             "INSERT INTO api_token (name, hash, role, expires_at) VALUES ($1, $2, $3, $4)"
             " RETURNING id, name, role, created_at, expires_at, revoked_at",

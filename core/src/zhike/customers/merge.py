@@ -11,6 +11,10 @@ from zhike.orm import Connection
 Stat = tuple[int, str, str, int, int, datetime, datetime]
 """A row of customer_event_stat: customer, name, currency, count, sum, first and last instant."""
 
+# Waits for units of work that are about to commit events of these customers, and has others wait to see who they are
+# then (`zhike.events.emit`). Only afterwards, in a statement of its own, is everything seen that has to be moved.
+_LOSE = "SELECT FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE"
+
 # home_customer_id and shard keep saying whose the rows were first: that is what unmerge restores.
 _MOVE = """
 WITH pair AS (
@@ -53,6 +57,7 @@ async def merge_visitors(
         with the batch's own, since the rows of customer_event_stat are locked in one pass, ordered by key.
     """
     losers = [merge.loser_id for merge in merges]
+    await connection.execute(_LOSE, losers)
     stats = await connection.fetch(_MOVE, losers, [root(loser) for loser in losers])
     origins = [merge.cause.origin for merge in merges]
     await connection.execute(_RECORD, [merge.winner_id for merge in merges], losers, origins, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -123,6 +123,7 @@ class Resolver:
         drafts: The locked customers by id; new ones are added here, with negative ids.
         strong: Namespaces in which the locked customers have a strong identity; it is extended here.
         sizes: The stored visitors that may be merged, with the number of their events.
+        kept: Those of them who are not merged all the same, since a plugin refuses.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class Resolver:
         drafts: dict[int, Draft],
         strong: dict[int, set[str]],
         sizes: dict[int, int],
+        kept: Collection[int] = (),
     ) -> None:
         self.owners = owners
         self.drafts = drafts
@@ -140,6 +142,7 @@ class Resolver:
         self.candidates: dict[tuple[int, int], Candidate] = {}
         self._strong = strong
         self._sizes = sizes
+        self._kept = kept
         self._winners: dict[int, int] = {}
 
     def resolve(self, event: Event, cause: Cause) -> int:
@@ -234,6 +237,8 @@ class Resolver:
             reason = "weak_identity"
         elif self._sizes[other] > MERGE_LIMIT:
             reason = "many_events"
+        elif other in self._kept:
+            reason = "refused"
         else:
             self._merge(customer, other, cause)
             return

@@ -70,10 +70,13 @@ class EventsAnswer(msgspec.Struct, frozen=True):
 
 async def record_events(call: Call) -> EventsAnswer:
     """Store events; the answer comes after they are safe on disk, and one bad event spoils no other."""
-    events, rejections = decode_events(call.body, call.body_type, now=clock.now(), settings=call.settings)
+    collector = call.host.collector
+    events, rejections = decode_events(
+        call.body, call.body_type, now=clock.now(), settings=call.settings, types=collector.types
+    )
     accepted = duplicate = 0
     if events:
-        stored = await call.host.collector.submit(events, origin=call.actor.origin)
+        stored = await collector.submit(events, origin=call.actor.origin)
         accepted, duplicate = stored.accepted, stored.duplicate
         rejections = sorted([*rejections, *stored.rejected], key=lambda rejection: rejection.index)
     if not rejections:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from msgspec import Raw
 
+from zhike import wire
+from zhike.contracts import EventType
 from zhike.customers.identities import NORMALISERS, BadIdentity, order
 from zhike.events.properties import BadProperties, from_json
 from zhike.events.schemas import (
@@ -40,7 +43,6 @@ _SPECIAL_TRAITS = RESERVED_TRAITS | COLUMN_TRAITS | {"kind"}
 _MANY = MAX_TEXT_BYTES // 4
 _CACHED = 10_000
 
-_good_names: set[str] = set()
 _plans: dict[tuple[str, ...], list[tuple[str, Callable[[str], str]]]] = {}
 
 
@@ -65,6 +67,24 @@ class BadItem(Exception):
         return Rejection(index, self.code, text("{where}: {detail}", where=where, detail=self.detail))
 
 
+class KnownTypes:
+    """What is registered about event types, as the checks of incoming events need it.
+
+    Args:
+        registered: Event types by name.
+    """
+
+    def __init__(self, registered: Mapping[str, EventType]) -> None:
+        ours = [name for name, registration in registered.items() if registration.kind == "platform"]
+        self.reserved = PLATFORM_EVENTS.union(ours)
+        self.payloads = {name: known.payload for name, known in registered.items() if known.payload is not None}
+        self.good_names: set[str] = set()
+
+
+UNREGISTERED = KnownTypes({})
+"""For want of plugins: only what the core records itself is known."""
+
+
 def check_event(item: IncomingEvent, index: int, *, now: datetime, settings: Settings) -> CheckedEvent | Rejection:
     """Check one event that a program made instead of a decoder; nothing about it is taken for granted.
 
@@ -85,6 +105,7 @@ def check_items(
     settings: Settings,
     careful: bool,
     read: Callable[[Raw], str] = from_json,
+    types: KnownTypes = UNREGISTERED,
 ) -> tuple[list[CheckedEvent], list[Rejection]]:
     """Check many events.
 
@@ -97,36 +118,40 @@ def check_items(
         settings: The deployment's zone and currency are used.
         careful: Whether texts may hold NUL, lone surrogates or more than the types of `IncomingEvent` allow.
         read: Checks properties that are not known to be good and returns their JSON text.
+        types: The registered event types.
     """
     accepted: list[CheckedEvent] = []
     rejected: list[Rejection] = []
     now = now.astimezone(UTC)
     zone, latest = settings.zone, now + AHEAD
+    good_names, payloads = types.good_names, types.payloads
     for index, item, json in rows:
         try:
             name = item.name
-            if name not in _good_names:
-                _check_name(name)
+            if name not in good_names:
+                _check_name(name, types)
             message_id = item.message_id
             if message_id is None:
                 message_id = new_message_id()
             elif careful or len(message_id) > _MANY:
-                _check_text("message_id", message_id)
+                check_text("message_id", message_id)
             occurred_at = item.occurred_at or now
             if occurred_at.tzinfo is not UTC or not EARLIEST <= occurred_at <= latest:
-                occurred_at = _instant(occurred_at, zone, latest)
+                occurred_at = instant(occurred_at, zone, latest)
             traits = item.traits
             if traits and (careful or not _SPECIAL_TRAITS.isdisjoint(traits)):
                 _check_traits(traits, careful)
             amount, currency = item.amount, item.currency
             if amount is not None or currency is not None:
-                minor, currency = _money(amount, currency, settings.currency)
+                minor, currency = money(amount, currency, settings.currency)
             else:
                 minor = None
             source = item.source or ""
             if careful or len(source) > _MANY:
-                _check_text("source", source, least=0)
+                check_text("source", source, least=0)
             identities, properties = _identities(item.identities), json or read(item.properties)
+            if name in payloads:
+                check_payload(properties.encode(), payloads[name])
             accepted.append(
                 CheckedEvent(
                     index, name, message_id, occurred_at, identities, traits, minor, currency, properties, source
@@ -139,17 +164,36 @@ def check_items(
     return accepted, rejected
 
 
-def _check_name(name: str) -> None:
-    _check_text("name", name)
-    if name in PLATFORM_EVENTS:
+def check_payload(given: bytes, expected: Any, field: str = "properties") -> None:
+    """Check properties, or the payload of a job, against the type that was registered for them.
+
+    Args:
+        given: JSON.
+        expected: A type that msgspec knows.
+        field: What they are called.
+
+    Raises:
+        BadItem: With the field as its code; it names the property.
+    """
+    try:
+        wire.decoder("json", expected).decode(given)
+    except (msgspec.DecodeError, RecursionError) as error:
+        found = wire.fault(error, given)
+        raise BadItem(field, f"{field}.{found.path}".rstrip("."), found.detail) from None
+
+
+def _check_name(name: str, types: KnownTypes) -> None:
+    check_text("name", name)
+    if name in types.reserved:
         raise BadItem("reserved_name", "name", text("{name} is recorded by Zhike itself", name=name))
     if not all(character in "._-:" or unicodedata.category(character)[0] in "LMN" for character in name):
         raise BadItem("name", "name", text("expected letters, digits and . _ - : only, got {name!r}", name=name))
-    if len(_good_names) < _CACHED:
-        _good_names.add(name)
+    if len(types.good_names) < _CACHED:
+        types.good_names.add(name)
 
 
-def _check_text(field: str, value: str, least: int = 1) -> None:
+def check_text(field: str, value: str, least: int = 1) -> None:
+    """Check that a text can be stored and has `least` to 200 bytes; raises `BadItem`."""
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
@@ -164,13 +208,13 @@ def _check_text(field: str, value: str, least: int = 1) -> None:
         raise BadItem(field, field, text("the character NUL (\\u0000) cannot be stored"))
 
 
-def _instant(occurred_at: datetime, zone: tzinfo, latest: datetime) -> datetime:
-    """Return a time in UTC; one without offset is in `zone`."""
+def instant(occurred_at: datetime, zone: tzinfo, latest: datetime) -> datetime:
+    """Return a time in UTC, no later than `latest`; one without offset is in `zone`; raises `BadItem`."""
     try:
-        instant = (occurred_at if occurred_at.tzinfo else occurred_at.replace(tzinfo=zone)).astimezone(UTC)
+        found = (occurred_at if occurred_at.tzinfo else occurred_at.replace(tzinfo=zone)).astimezone(UTC)
     except OverflowError:
-        instant = None
-    if instant is None or not EARLIEST <= instant <= latest:
+        found = None
+    if found is None or not EARLIEST <= found <= latest:
         raise BadItem(
             "occurred_at",
             "occurred_at",
@@ -180,7 +224,7 @@ def _instant(occurred_at: datetime, zone: tzinfo, latest: datetime) -> datetime:
                 latest=latest.isoformat(timespec="seconds"),
             ),
         )
-    return instant
+    return found
 
 
 def _identities(given: dict[str, str]) -> list[tuple[str, str]]:
@@ -221,8 +265,8 @@ def _identity(namespace: str, value: str) -> str:
         raise BadItem("identity", f"identities.{namespace[:50]}", error.message) from None
 
 
-def _money(amount: Decimal | None, currency: str | None, default: str) -> tuple[int | None, str | None]:
-    """Return minor units and currency, both None without amount."""
+def money(amount: Decimal | None, currency: str | None, default: str) -> tuple[int | None, str | None]:
+    """Return minor units and currency, which is `default` when None; both None without amount; raises `BadItem`."""
     if amount is None:
         if currency not in EXPONENTS:
             raise BadItem(

@@ -11,7 +11,7 @@ import msgspec
 
 from zhike import wire
 from zhike.errors import TooLarge
-from zhike.events.checks import BadItem, check_items
+from zhike.events.checks import UNREGISTERED, BadItem, KnownTypes, check_items
 from zhike.events.properties import are_ordinary, from_json, from_msgpack
 from zhike.events.schemas import MAX_EVENTS, CheckedEvent, IncomingEvent, Rejection
 from zhike.events.split import split_json, split_msgpack
@@ -35,7 +35,7 @@ class Events(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 def decode_events(
-    body: bytes, media_type: MediaType, *, now: datetime, settings: Settings
+    body: bytes, media_type: MediaType, *, now: datetime, settings: Settings, types: KnownTypes = UNREGISTERED
 ) -> tuple[list[CheckedEvent], list[Rejection]]:
     """Return what a body brings: the events that can be stored and, for each of the others, why not.
 
@@ -44,6 +44,7 @@ def decode_events(
         media_type: `json` or `msgpack`.
         now: The present instant, aware; events without time happened then.
         settings: The deployment's zone and currency are used.
+        types: The registered event types.
 
     Raises:
         BadRequest: If the body is no `{"events": [...]}`, or broken so that its events cannot be told apart.
@@ -72,6 +73,7 @@ def decode_events(
         settings=settings,
         careful=careful,
         read=from_json if media_type == "json" else from_msgpack,
+        types=types,
     )
     return accepted, sorted(refused + rejected, key=lambda rejection: rejection.index) if refused else rejected
 

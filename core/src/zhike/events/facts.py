@@ -22,10 +22,10 @@ def add_created(rows: EventRows, resolver: Resolver, now: datetime) -> None:
 
 
 def add_merged(rows: EventRows, resolver: Resolver, now: datetime) -> None:
-    """Add `customer.merged` to the winner of every merge."""
-    for winner, loser, cause in resolver.merges:
-        properties = {"loser_id": loser, "reason": "anonymous"}
-        _add(rows, "customer.merged", winner, resolver, cause, now, properties)
+    """Add `customer.merged` and `customer.history_changed` to the winner of every merge."""
+    for name, reason in [("customer.merged", "anonymous"), ("customer.history_changed", "merge")]:
+        for winner, loser, cause in resolver.merges:
+            _add(rows, name, winner, resolver, cause, now, {"loser_id": loser, "reason": reason})
 
 
 def add_updated(rows: EventRows, resolver: Resolver, now: datetime) -> None:

@@ -6,17 +6,21 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from zhike import clock
 from zhike.customers.traits import Cause
 from zhike.errors import TooMany, Unavailable
+from zhike.events.amend import amend
+from zhike.events.checks import KnownTypes
 from zhike.events.ingest import Ingested, Part, store_parts
 from zhike.events.schemas import CheckedEvent
 from zhike.i18n import text
-from zhike.orm import Database
-from zhike.settings import Settings
+
+if TYPE_CHECKING:
+    from zhike.platform import Platform
 
 GROUP = 1_000
 """Events of one transaction: more gain nothing, and all other requests wait for its locks."""
@@ -47,12 +51,16 @@ class Collector:
     So groups grow with the load, and nobody waits for company.
 
     Args:
-        db: Where to.
-        settings: `queue_limit` bounds what may wait.
+        platform: Where to; `queue_limit` of its settings bounds what may wait.
+
+    Attributes:
+        types: The registered event types, as events are to be checked before they come here.
     """
 
-    def __init__(self, db: Database, settings: Settings) -> None:
-        self._db = db
+    def __init__(self, platform: Platform) -> None:
+        self.types = KnownTypes(platform.registry.event_types)
+        self._platform = platform
+        settings = platform.settings
         self._limit = settings.queue_limit
         # One connection is left for everything else.
         self._most = max(1, min(FLUSHERS, settings.pool_size - 1))
@@ -83,7 +91,7 @@ class Collector:
             Unavailable: If the database cannot be reached, or the process ends.
         """
         if self._closed:
-            raise Unavailable(text("the server is stopping; try again"), retry_after=1)
+            raise _stopping()
         if self._waiting and self._waiting + len(events) > self._limit:
             raise TooMany(
                 text("more than {limit} events wait to be stored; try again", limit=self._limit), retry_after=1
@@ -92,6 +100,9 @@ class Collector:
         try:
             cause = Cause(origin, live=True)
             total = Ingested(0, 0, [])
+            events, total.rejected = await amend(self._platform, events, now=clock.now(), types=self.types)
+            if self._closed:
+                raise _stopping()
             for start in range(0, len(events), GROUP):
                 got = await self._enqueue(Part(events[start : start + GROUP], cause))
                 total.accepted += got.accepted
@@ -166,8 +177,15 @@ class Collector:
     async def _store(self, parts: list[Part]) -> list[Ingested]:
         for _ in range(_ATTEMPTS):
             try:
-                async with self._db.transaction() as connection:
-                    return await store_parts(connection, parts, now=clock.now())
+                async with self._platform.db.transaction() as connection:
+                    answers = await store_parts(connection, parts, now=clock.now(), platform=self._platform)
             except asyncpg.TransactionRollbackError:  # a deadlock or a serialization failure
                 continue
+            if any(answer.accepted for answer in answers):
+                self._platform.announce("log")
+            return answers
         raise Unavailable(text("other requests keep changing the same customers; try again"), retry_after=1)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable(text("the server is stopping; try again"), retry_after=1)

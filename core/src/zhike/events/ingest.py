@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 import msgspec
@@ -15,14 +15,16 @@ from zhike.customers.merge import Stat, merge_visitors
 from zhike.customers.resolve import Resolver, concerned
 from zhike.customers.traits import Cause, Draft
 from zhike.errors import Unavailable
+from zhike.events import merging
 from zhike.events.facts import add_created, add_merged, add_updated
-from zhike.events.schemas import CheckedEvent, Rejection
+from zhike.events.schemas import LIVE, CheckedEvent, Rejection
 from zhike.events.sql import EventRows, Known, insert_events, known
 from zhike.i18n import text
+from zhike.jobs import sql as jobs
 from zhike.orm import Connection
 
-LIVE = timedelta(hours=24)
-"""How late an event may be recorded and still start something."""
+if TYPE_CHECKING:
+    from zhike.platform import Platform
 
 # A plan that is made while a table is small is kept while it grows: it must not be one that reads the whole table.
 # In one round trip with the savepoint, which ends with the transaction, because a batch may be a single event.
@@ -69,12 +71,13 @@ async def store(
     live: bool,
     now: datetime,
     import_id: int | None = None,
+    platform: Platform | None = None,
 ) -> Ingested:
     """Store events in the caller's transaction, as one batch of the log.
 
     Events take effect one after the other: each sees the customers and identities of those before it. Call it
-    once per transaction: its locks are taken in one global order (customers, identities, message ids, stats),
-    which a second call would break, so that PostgreSQL might have to end a deadlock.
+    once per transaction: its locks are taken in one global order (see `zhike.work`), which a second call would
+    break, so that PostgreSQL might have to end a deadlock.
 
     Args:
         connection: In a transaction.
@@ -83,15 +86,20 @@ async def store(
         live: False for an import; otherwise those recorded at most `LIVE` after they occurred are live.
         now: The instant they count as recorded.
         import_id: The import they belong to.
+        platform: Whose plugins take part when visitors are merged; none when absent.
 
     Raises:
         Unavailable: If concurrent batches with the same identities won every time.
     """
-    [ingested] = await store_parts(connection, [Part(events, Cause(origin, live, import_id))], now=now)
+    [ingested] = await store_parts(
+        connection, [Part(events, Cause(origin, live, import_id))], now=now, platform=platform
+    )
     return ingested
 
 
-async def store_parts(connection: Connection, parts: Sequence[Part], *, now: datetime) -> list[Ingested]:
+async def store_parts(
+    connection: Connection, parts: Sequence[Part], *, now: datetime, platform: Platform | None = None
+) -> list[Ingested]:
     """Store the events of several requesters as one batch; see `store`.
 
     Returns:
@@ -101,10 +109,10 @@ async def store_parts(connection: Connection, parts: Sequence[Part], *, now: dat
     causes = list(chain.from_iterable([[part.cause] * len(part.events) for part in parts]))
     rejected: dict[int, Rejection] = {}
     try:
-        duplicates = await _store(connection, events, causes, now)
+        duplicates = await _store(connection, events, causes, now, platform)
     except _DATA_ERRORS:
         kept, rejected = await _sift(connection, events, causes, now)
-        again = await _store(connection, [events[i] for i in kept], [causes[i] for i in kept], now)
+        again = await _store(connection, [events[i] for i in kept], [causes[i] for i in kept], now, platform)
         duplicates = {kept[i] for i in again}
     answers = []
     start = 0
@@ -117,18 +125,28 @@ async def store_parts(connection: Connection, parts: Sequence[Part], *, now: dat
     return answers
 
 
-async def _store(connection: Connection, events: list[CheckedEvent], causes: list[Cause], now: datetime) -> set[int]:
+async def _store(
+    connection: Connection,
+    events: list[CheckedEvent],
+    causes: list[Cause],
+    now: datetime,
+    platform: Platform | None = None,
+) -> set[int]:
     """Store a batch and return the places of its duplicates; start again when a concurrent one was quicker."""
     if not events:
         return set()
+    # Visitors that are not merged; None: no stored one is.
+    kept: set[int] | None = None if merging.paused(platform) else set()
     for _ in range(_ROUNDS):
         await connection.execute(_BEGIN)
         try:
-            return await _attempt(connection, events, causes, now)
-        except (_OvertakenError, *_DATA_ERRORS) as error:
+            return await _attempt(connection, events, causes, now, platform, kept)
+        except (_OvertakenError, merging.MergeRefused, *_DATA_ERRORS) as error:
             # The savepoint's locks go; whoever was quicker has ended, so that its rows are seen now.
             await connection.execute("ROLLBACK TO SAVEPOINT ingest; RELEASE SAVEPOINT ingest")
-            if not isinstance(error, _OvertakenError):
+            if isinstance(error, merging.MergeRefused):
+                kept = None if kept else error.visitors
+            elif not isinstance(error, _OvertakenError):
                 raise
     raise Unavailable(text("other requests keep changing the same customers; try again"), retry_after=1)
 
@@ -137,7 +155,14 @@ class _OvertakenError(Exception):
     """Another transaction has stored or merged something that this one believed unknown or separate."""
 
 
-async def _attempt(connection: Connection, events: list[CheckedEvent], causes: list[Cause], now: datetime) -> set[int]:
+async def _attempt(
+    connection: Connection,
+    events: list[CheckedEvent],
+    causes: list[Cause],
+    now: datetime,
+    platform: Platform | None,
+    kept: set[int] | None,
+) -> set[int]:
     ids = [event.message_id for event in events]
     # Many events share an identity: each is looked up once.
     identities = list(dict.fromkeys(chain.from_iterable([event.identities for event in events])))
@@ -148,13 +173,14 @@ async def _attempt(connection: Connection, events: list[CheckedEvent], causes: l
             return duplicates
         events = [event for place, event in enumerate(events) if place not in duplicates]
         causes = [cause for place, cause in enumerate(causes) if place not in duplicates]
-    resolver = await _resolver(connection, events, found)
+    resolver = await _resolver(connection, events, found, kept)
     homes = list(map(resolver.resolve, events, causes))
     if resolver.created:
         final = resolver.number(found.fresh)
         homes = [final.get(home, home) for home in homes]
     customers = list(map(resolver.root, homes)) if resolver.merges else homes
     moved = await _write_customers(connection, resolver, now)
+    effects = await merging.hand_over(platform, connection, resolver, now) if platform and resolver.merges else None
 
     rows = EventRows()
     add_created(rows, resolver, now)
@@ -163,8 +189,12 @@ async def _attempt(connection: Connection, events: list[CheckedEvent], causes: l
     rows.customers += customers
     add_merged(rows, resolver, now)
     add_updated(rows, resolver, now)
+    if effects:
+        rows.extend(effects.rows)
     if await insert_events(connection, rows, recorded_at=now, moved=moved) < len(rows):
         raise _OvertakenError
+    if effects and effects.jobs:
+        await jobs.insert(connection, effects.jobs)
     return duplicates
 
 
@@ -181,7 +211,9 @@ def _duplicates(ids: list[str], stored: list[str]) -> set[int]:
     return places
 
 
-async def _resolver(connection: Connection, events: list[CheckedEvent], found: Known) -> Resolver:
+async def _resolver(
+    connection: Connection, events: list[CheckedEvent], found: Known, kept: set[int] | None
+) -> Resolver:
     """Lock and read the customers that the events may change."""
     need = concerned(events, found.owners, found.anonymous)
     if not need.locks:
@@ -193,7 +225,7 @@ async def _resolver(connection: Connection, events: list[CheckedEvent], found: K
     strong = await customer_sql.strong_namespaces(connection, need.locks) if need.identities else {}
     sizes = await customer_sql.sizes(connection, need.visitors) if need.visitors else {}
     drafts = {row["id"]: Draft(row["id"], row) for row in rows}
-    return Resolver(found.owners, drafts, strong, sizes)
+    return Resolver(found.owners, drafts, strong, sizes, need.visitors if kept is None else kept)
 
 
 async def _write_customers(connection: Connection, resolver: Resolver, now: datetime) -> list[Stat]:

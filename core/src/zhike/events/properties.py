@@ -68,11 +68,12 @@ def are_ordinary(raws: Sequence[Raw]) -> bool:
     return not _has_tiny(joined)
 
 
-def from_json(raw: Raw) -> str:
+def from_json(raw: Raw, limit: int = MAX_PROPERTIES_BYTES) -> str:
     """Return the JSON text of properties after looking closely at it.
 
     Args:
         raw: A valid JSON value; null means no properties.
+        limit: Most bytes.
 
     Raises:
         BadProperties: If it is not an object, is too large or too deep, or holds what PostgreSQL or other
@@ -82,8 +83,8 @@ def from_json(raw: Raw) -> str:
     body = bytes(raw)
     if body == b"null":
         return "{}"
-    if len(body) > MAX_PROPERTIES_BYTES:
-        raise _too_large(len(body))
+    if len(body) > limit:
+        raise _too_large(len(body), limit)
     try:
         value = _ANY_JSON.decode(body)
         json = body.decode()
@@ -176,7 +177,5 @@ def _nul() -> Text:
     return text("the character NUL (\\u0000) cannot be stored")
 
 
-def _too_large(size: int) -> BadProperties:
-    return BadProperties(
-        text("{size} bytes are too many; at most {limit} are taken", size=size, limit=MAX_PROPERTIES_BYTES)
-    )
+def _too_large(size: int, limit: int = MAX_PROPERTIES_BYTES) -> BadProperties:
+    return BadProperties(text("{size} bytes are too many; at most {limit} are taken", size=size, limit=limit))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -20,8 +20,11 @@ MAX_TRAIT_KEY = 100
 MAX_TRAIT_CHARACTERS = 10_000
 MAX_TRAIT_ITEMS = 1_000
 
-PLATFORM_EVENTS = frozenset({"customer.created", "customer.updated", "customer.merged"})
-"""Event types that only core itself records."""
+LIVE = timedelta(hours=24)
+"""How late an event may be recorded and still start something."""
+
+PLATFORM_EVENTS = frozenset({"customer.created", "customer.updated", "customer.merged", "customer.history_changed"})
+"""Event types that ingest itself records."""
 
 COLUMN_TRAITS = frozenset({"name", "phone", "email", "company", "stage"})
 """Traits that are columns of a customer: text or null."""

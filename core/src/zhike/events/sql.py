@@ -49,30 +49,32 @@ WITH data AS MATERIALIZED (
   SELECT nextval('event_id_seq') AS id, d.*
   FROM unnest(
     $1::text[], $2::text[], $3::boolean[], $4::bigint[], $5::bigint[], $6::timestamptz[],
-    $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::boolean[], $13::bigint[]
+    $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::boolean[], $13::bigint[],
+    $14::bigint[], $15::smallint[]
   ) AS d (
     message_id, name, behaviour, customer_id, home_customer_id, occurred_at, amount, currency,
-    properties, source, origin, live, import_id
+    properties, source, origin, live, import_id, causation_id, depth
   )
 ), batch AS (
   INSERT INTO log_batch (names, shards, size, created_at)
-  SELECT $15::text[], bit_or(1::bigint << shard(home_customer_id)), count(*), $14 FROM data
+  SELECT $17::text[], bit_or(1::bigint << shard(home_customer_id)), count(*), $16 FROM data
   RETURNING batch_id
 ), stored AS (
   INSERT INTO event (
     id, batch_id, message_id, name, behaviour, customer_id, home_customer_id, shard, occurred_at, recorded_at,
-    amount, currency, properties, source, origin, live, import_id
+    amount, currency, properties, source, origin, live, import_id, causation_id, depth
   )
   SELECT
     id, batch_id, message_id, name, behaviour, customer_id, home_customer_id, shard(home_customer_id),
-    occurred_at, $14, amount, currency, properties::jsonb, source, origin, live, import_id
+    occurred_at, $16, amount, currency, properties::jsonb, source, origin, live, import_id,
+    causation_id, coalesce(depth, 0)
   FROM data CROSS JOIN batch
   ORDER BY message_id COLLATE "C"
   ON CONFLICT DO NOTHING
   RETURNING name, behaviour, customer_id, occurred_at, amount, coalesce(currency, '') AS currency
 ), type AS (
   INSERT INTO event_type (name, behaviour, first_seen_at)
-  SELECT name, behaviour, $14 FROM unnest($15::text[], $16::boolean[]) AS n (name, behaviour)
+  SELECT name, behaviour, $16 FROM unnest($17::text[], $18::boolean[]) AS n (name, behaviour)
   WHERE NOT EXISTS (SELECT FROM event_type AS t WHERE t.name = n.name COLLATE "C")
   ON CONFLICT DO NOTHING
 )
@@ -96,8 +98,8 @@ _MOVED = """
     UNION ALL
     SELECT customer_id, name COLLATE "C", currency COLLATE "C", count, sum, first_at, last_at
     FROM unnest(
-      $17::bigint[], $18::text[], $19::text[], $20::bigint[], $21::bigint[],
-      $22::timestamptz[], $23::timestamptz[]
+      $19::bigint[], $20::text[], $21::text[], $22::bigint[], $23::bigint[],
+      $24::timestamptz[], $25::timestamptz[]
     ) AS m (customer_id, name, currency, count, sum, first_at, last_at)
   ) AS part (customer_id, name, currency, count, sum, first_at, last_at)
   GROUP BY customer_id, name, currency
@@ -123,7 +125,10 @@ _INSERT_MOVED = _DATA + _STATS.format(source=_MOVED.format(counted=_COUNTED)) + 
 
 
 class EventRows(msgspec.Struct):
-    """Events ready to be written, one list per column, in log order."""
+    """Events ready to be written, one list per column, in log order.
+
+    `causations` and `depths` may be shorter than the others: the rest comes from outside.
+    """
 
     message_ids: list[str] = []
     names: list[str] = []
@@ -138,9 +143,19 @@ class EventRows(msgspec.Struct):
     origins: list[str] = []
     lives: list[bool] = []
     imports: list[int | None] = []
+    causations: list[int | None] = []
+    depths: list[int] = []
 
     def __len__(self) -> int:
         return len(self.message_ids)
+
+    def extend(self, others: EventRows) -> None:
+        """Add further events to the end."""
+        missing = len(self) - len(self.depths)
+        self.causations += [None] * missing
+        self.depths += [0] * missing
+        for column, more in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(others), strict=True):
+            column.extend(more)
 
 
 class Known(NamedTuple):

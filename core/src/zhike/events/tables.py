@@ -14,6 +14,7 @@ class LogBatch(Table, tablename="log_batch"):
     shards = BigInt(help_text="Bit n is set if an event of shard n is in the batch.")
     size = Integer()
     created_at = Timestamptz()
+    position = BigInt(null=True, default=None, help_text="Its place in the log; given after the commit.")
 
 
 class Event(Table, tablename="event"):
@@ -37,6 +38,8 @@ class Event(Table, tablename="event"):
     origin = Text()
     live = Boolean()
     import_id = BigInt(null=True, default=None)
+    causation_id = BigInt(null=True, default=None, help_text="The event that made it happen.")
+    depth = SmallInt(default=0, help_text="0 from outside, else one more than its causes'.")
 
 
 class CustomerEventStat(Table, tablename="customer_event_stat"):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from zhike._host.db import migrate
+from zhike._host.db.upgrade import upgrade
+from zhike.settings import Settings
 
 
 class Server:
@@ -21,17 +24,18 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._template: str | None = None
+        self._templates: dict[bool, str] = {}
         # A thread of its own: fixtures are also asked for while the test's event loop runs.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zhike-testing")
 
-    def create(self, *, migrated: bool = True) -> str:
+    def create(self, *, migrated: bool = True, plugins: bool = True) -> str:
         """Make a database and return its URL.
 
         Args:
             migrated: Whether it has the core's tables; else it is empty.
+            plugins: Whether it has those of the installed plugins too that are enabled when they are first seen.
         """
-        return self._thread.submit(asyncio.run, self._create(migrated)).result()
+        return self._thread.submit(asyncio.run, self._create(migrated, plugins)).result()
 
     def drop(self, url: str) -> None:
         """Drop a database that `create` made, whoever is still connected to it.
@@ -43,19 +47,23 @@ class Server:
         self._thread.submit(asyncio.run, self._execute(sql)).result()
 
     def close(self) -> None:
-        """Drop the database that the others are copies of."""
-        if self._template is not None:
-            self.drop(self._url(self._template))
+        """Drop the databases that the others are copies of."""
+        for template in self._templates.values():
+            self.drop(self._url(template))
         self._thread.shutdown()
 
-    async def _create(self, migrated: bool) -> str:
-        if migrated and self._template is None:
+    async def _create(self, migrated: bool, plugins: bool) -> str:
+        if migrated and plugins not in self._templates:
             template = _new_name()
             await self._execute(f"CREATE DATABASE {template}")
-            await migrate.forwards(self._url(template))
-            self._template = template
+            url = self._url(template)
+            if plugins:
+                await upgrade(Settings(data=Path.cwd(), database_url=url), url)
+            else:
+                await migrate.forwards(url)
+            self._templates[plugins] = template
         name = _new_name()
-        await self._execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {self._template}" if migrated else ""))
+        await self._execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {self._templates[plugins]}" if migrated else ""))
         return self._url(name)
 
     async def _execute(self, sql: str) -> None:

@@ -34,7 +34,7 @@ def database_server() -> Iterator[Server]:
     with ExitStack() as stack:
         url = os.environ.get("ZHIKE_TEST_DATABASE_URL")
         if not url:
-            from zhike._host.postgres import attach
+            from zhike._host.database import attach
 
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="zhike-test-"))
             url = stack.enter_context(attach(Path(folder) / "data"))
@@ -43,10 +43,16 @@ def database_server() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def with_plugins() -> bool:
+    """Whether the test's database has the tables of installed plugins; a conftest may say otherwise."""
+    return True
+
+
 @pytest.fixture
-def database_url(database_server: Server) -> Iterator[str]:
-    """The URL of a database with the core's tables and nothing in them; dropped after the test."""
-    url = database_server.create()
+def database_url(database_server: Server, with_plugins: bool) -> Iterator[str]:
+    """The URL of a database as `zhike migrate` makes it, with nothing in its tables; dropped after the test."""
+    url = database_server.create(plugins=with_plugins)
     yield url
     database_server.drop(url)
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from zhike.errors import Refused
 from zhike.i18n import text
 from zhike.orm import Database
+from zhike.platform import Platform
 from zhike.settings import Settings
 
 
@@ -24,7 +25,7 @@ def database_url(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield settings.database_url
         return
-    from zhike._host.postgres import attach
+    from zhike._host.database import attach
 
     with attach(settings.data) as url:
         yield url
@@ -60,3 +61,29 @@ async def open_database(settings: Settings, *, migrated: bool = True) -> AsyncIt
             yield database
         finally:
             await database.close()
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
+    """Open the deployment's database with all plugins loaded, for one command.
+
+    Args:
+        settings: Says which database.
+
+    Raises:
+        Refused: If migrations are pending, or Redis is wanted and cannot be used from here.
+        Unavailable: If the database cannot be reached.
+    """
+    from zhike._host.plugins.load import load
+    from zhike.transport import open_transport
+
+    async with open_database(settings) as db:
+        platform = await load(settings, db, threads=True)
+        transport = await open_transport(settings, db.engine.config["dsn"])
+        platform.announce = transport.announce
+        try:
+            yield platform
+            if platform.circuits is not None:
+                await platform.circuits.step()
+        finally:
+            await transport.close()

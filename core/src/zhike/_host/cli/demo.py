@@ -12,7 +12,7 @@ from zhike import settings as configuration
 from zhike._host import logs, supervisor
 from zhike._host.cli import serve
 from zhike._host.cli.context import database_url
-from zhike._host.cli.main import data_option
+from zhike.commands import data_option
 from zhike.settings import Settings
 
 HOST = "127.0.0.1"
@@ -38,6 +38,7 @@ def demo(data: Path | None, port: int) -> None:
             host=HOST,
             port=port,
             web=1,
+            runners=1,
             ready=lambda address: _welcome(address, asyncio.run(_first_token(url))),
         )
 
@@ -45,7 +46,7 @@ def demo(data: Path | None, port: int) -> None:
 def _refuse_early(settings: Settings, port: int) -> None:
     """Refuse a folder that is served or a port in use before anything is made."""
     if settings.database_url is None:
-        from zhike._host.postgres import serve_lock
+        from zhike._host.database import serve_lock
 
         with serve_lock(settings.data):
             pass
@@ -54,11 +55,11 @@ def _refuse_early(settings: Settings, port: int) -> None:
 
 async def _prepare(settings: Settings, url: str) -> None:
     """Migrate, and import the company into an empty database."""
-    from zhike._host.db import migrate
+    from zhike._host.db.upgrade import upgrade
     from zhike._host.demo import setup
     from zhike.orm import Database
 
-    await migrate.forwards(url)
+    await upgrade(settings, url)
     db = await Database.open(url, max_size=settings.pool_size)
     try:
         stored = await setup.import_company(db, settings, clock.now())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
-from pathlib import Path
 
 import click
 
@@ -14,34 +14,50 @@ from zhike.errors import ZhikeError
 # name -> (module, function, one line for --help)
 COMMANDS = {
     "bench": ("bench", "bench", "Measure the product against raw limits in the same run."),
+    "consumers": ("consumers", "consumers", "Show, pause and restart the plugins' reading of the log."),
+    "deadletters": ("deadletters", "deadletters", "List, replay and discard events that plugins could not take."),
     "demo": ("demo", "demo", "Start on a sample company, from nothing."),
-    "import": ("imports", "import_", "Bring a file of events in."),
     "migrate": ("migrate", "migrate", "Make the database ready, or bring it up to date."),
+    "plugin": ("plugin", "plugin", "List, enable, disable, check and purge plugins."),
     "serve": ("serve", "serve", "Run the server."),
     "token": ("token", "token", "Create, list and revoke API tokens."),
     "user": ("user", "user", "Create, list and disable users."),
+    "worker": ("worker", "worker", "Run further runners beside a server."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on first use."""
+    """A group whose commands are imported on first use: the core's, then those of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names for --help."""
-        return sorted(COMMANDS)
+        return [name for name, _ in _summaries()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return one command, or None if there is none of that name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, function, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(f"zhike._host.cli.{module}"), function)
-        return command
+        if cmd_name in COMMANDS:
+            module, function, _ = COMMANDS[cmd_name]
+            command: click.Command = getattr(importlib.import_module(f"zhike._host.cli.{module}"), function)
+            return command
+        from zhike._host.cli import extra
+
+        found = next((each for each in extra.find() if each.command.name == cmd_name), None)
+        ctx.obj = found  # handed on to the command's own context
+        return found.load() if found else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
+            formatter.write_dl(_summaries())
+
+
+def _summaries() -> list[tuple[str, str]]:
+    from zhike._host.cli import extra
+
+    summaries = {name: summary for name, (_, _, summary) in COMMANDS.items()}
+    with contextlib.suppress(ZhikeError):  # settings that cannot be used; commands say so
+        summaries = {each.command.name: each.command.summary for each in extra.find()} | summaries
+    return sorted(summaries.items())
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,11 +66,7 @@ def cli() -> None:
     """Zhike 知客, a customer operations platform."""
 
 
-data_option = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the embedded database (or ZHIKE_DATA). Default: $XDG_DATA_HOME/zhike",
-)
+strict_option = click.option("--strict", is_flag=True, help="Refuse to start with a plugin that cannot be loaded.")
 
 
 def main() -> None:

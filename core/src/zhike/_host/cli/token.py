@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from zhike import clock, settings
-from zhike._host.cli.context import open_database
-from zhike._host.cli.main import data_option
+from zhike._host.cli.context import open_database, open_platform
 from zhike.access import tokens
 from zhike.access.actor import Actor
 from zhike.access.roles import ROLES
+from zhike.commands import data_option
 
 role_option = click.option("--role", type=click.Choice(list(ROLES)), required=True, help="What it may do.")
 
@@ -32,8 +32,10 @@ def create(name: str, role: str, expires: str | None, data: Path | None) -> None
     expires_at = clock.now() + tokens.parse_duration(expires) if expires else None
 
     async def run() -> str:
-        async with open_database(settings.load(data)) as db:
-            made, secret = await tokens.create(db, Actor.command("token"), name, role, expires_at=expires_at)
+        async with open_platform(settings.load(data)) as platform:
+            made, secret = await tokens.create(
+                platform.db, Actor.command("token"), name, role, expires_at=expires_at, hooks=platform.hooks
+            )
         return f"token {made.id} {made.name} {made.role}: {secret}"
 
     click.echo(asyncio.run(run()))

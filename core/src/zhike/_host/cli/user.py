@@ -10,10 +10,10 @@ import click
 
 from zhike import settings
 from zhike._host.cli.context import open_database
-from zhike._host.cli.main import data_option
 from zhike.access import users
 from zhike.access.actor import Actor
 from zhike.access.roles import ROLES
+from zhike.commands import data_option
 
 
 @click.group()

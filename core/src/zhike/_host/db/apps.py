@@ -1,7 +1,8 @@
-"""The apps whose migrations make the core's tables."""
+"""The apps whose migrations make the tables of the core and of plugins."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ class App:
 
     Args:
         name: Its name in the table `migration`, which is also the prefix of its migration files.
-        folder: Where these files lie.
+        folder: Where these files lie; it need not exist.
     """
 
     name: str
@@ -25,9 +26,15 @@ class App:
         """The ids of its migrations in the order they run."""
         return sorted(file.stem for file in self.folder.glob(f"{self.name}_*.py"))
 
+    @property
+    def misnamed(self) -> list[str]:
+        """The names of Python files between its migrations that are not named `<name>_NNNN_slug.py`."""
+        fits = re.compile(rf"{re.escape(self.name)}_[0-9]{{4,}}_\w+\.py|__init__\.py").fullmatch
+        return sorted(file.name for file in self.folder.glob("*.py") if not fits(file.name))
+
 
 # In the order they are migrated.
 CORE = tuple(
     App(name, Path(zhike.__file__).parent / name / "piccolo_migrations")
-    for name in ("customers", "events", "access", "imports")
+    for name in ("customers", "events", "access", "consumers", "jobs", "plugins")
 )

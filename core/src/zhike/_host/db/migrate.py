@@ -1,4 +1,4 @@
-"""Brings a database's schema up to date: all that is missing in one transaction.
+"""Brings a database's schema up to date: all of the core's that is missing in one transaction, then plugins'.
 
 Migration files are Piccolo's and run by Piccolo's migration manager; what ran is recorded in Piccolo's table.
 The loop around them is ours: Piccolo's takes no lock, records a migration after its transaction (killed in
@@ -7,11 +7,12 @@ between, it would run twice), runs each in one of its own, imports the files by 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from types import ModuleType
 
 import asyncpg
@@ -19,7 +20,7 @@ import asyncpg
 from zhike._engine import unavailable
 from zhike._host.db import piccolo_conf
 from zhike._host.db.apps import CORE, App
-from zhike.errors import Refused
+from zhike.errors import Refused, Unavailable
 from zhike.i18n import text
 from zhike.orm import Connection, Database, Engine, MigrationManager
 
@@ -54,24 +55,36 @@ async def forwards(url: str, apps: Sequence[App] = CORE) -> list[str]:
     """
     database = await Database.open(url, max_size=1, command_timeout=None)
     try:
-        async with database.transaction() as connection:
-            # A migration may rewrite a large table, and so may the one that this process waits for.
-            await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
-            # Held to the end of the transaction, so nothing is left to free if this process dies.
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-            # Waiting for a table in use would hold up everybody behind this transaction.
-            await connection.execute(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
-            await connection.execute(_RECORD)
-            missing = await _missing(connection, apps)
-            with _piccolo_on(database.engine):
-                for app, migration_id in missing:
-                    await _run(connection, app, migration_id)
-            await connection.executemany(
-                "INSERT INTO migration (name, app_name) VALUES ($1, $2)",
-                [(migration_id, app.name) for app, migration_id in missing],
-            )
+        async with alone(database) as connection:
+            return await run_missing(database, connection, apps)
     finally:
         await database.close()
+
+
+@contextlib.asynccontextmanager
+async def alone(database: Database) -> AsyncIterator[Connection]:
+    """Run the block in a transaction that may change the schema while no other process changes it."""
+    async with database.transaction() as connection:
+        # A migration may rewrite a large table, and so may the one that this process waits for.
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        # Held to the end of the transaction, so nothing is left to free if this process dies.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        # Waiting for a table in use would hold up everybody behind this transaction.
+        await connection.execute(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
+        yield connection
+
+
+async def run_missing(database: Database, connection: Connection, apps: Sequence[App]) -> list[str]:
+    """Run the migrations that are missing, inside the block of `alone`; returns and raises as `forwards`."""
+    await connection.execute(_RECORD)
+    missing = await _missing(connection, apps)
+    with _piccolo_on(database.engine):
+        for app, migration_id in missing:
+            await _run(connection, app, migration_id)
+    await connection.executemany(
+        "INSERT INTO migration (name, app_name) VALUES ($1, $2)",
+        [(migration_id, app.name) for app, migration_id in missing],
+    )
     return [migration_id for _, migration_id in missing]
 
 
@@ -105,7 +118,8 @@ async def _missing(connection: Connection, apps: Sequence[App]) -> list[tuple[Ap
     if await connection.fetchval("SELECT to_regclass('migration') IS NOT NULL"):
         rows = await connection.fetch("SELECT app_name, name FROM migration")
         ran = {(row["app_name"], row["name"]) for row in rows}
-    if unknown := sorted(name for app, name in ran - known.keys()):
+    names = {app.name for app in apps}  # what a plugin left behind that is gone does not matter
+    if unknown := sorted(name for app, name in ran - known.keys() if app in names):
         raise Refused(
             text(
                 "The database was made by a newer version: it holds migrations that this one does not know "
@@ -117,14 +131,17 @@ async def _missing(connection: Connection, apps: Sequence[App]) -> list[tuple[Ap
 
 
 async def _run(connection: Connection, app: App, migration_id: str) -> None:
-    manager = await _manager(app, migration_id)
     try:
+        manager = await _manager(app, migration_id)
         await manager.run()
-    except asyncpg.PostgresError as error:
+    except (KeyboardInterrupt, asyncio.CancelledError, Unavailable):
+        raise
+    except BaseException as error:  # a plugin's file may raise anything, SystemExit too
         if unavailable(error, connection):
             raise
         # Not the error's details: they may hold a row.
-        reason = error.as_dict().get("message", type(error).__name__)
+        name = type(error).__name__
+        reason = error.as_dict().get("message", name) if isinstance(error, asyncpg.PostgresError) else name
         message = text("Migration {name} failed and nothing was changed: {reason}", name=migration_id, reason=reason)
         raise Refused(message) from error
 

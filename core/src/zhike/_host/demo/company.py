@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from random import Random
 from typing import Any
@@ -186,11 +186,3 @@ class _Customer:
 
 def _yuan(fen: int) -> str:
     return f"{fen // 100}.{fen % 100:02d}"
-
-
-def lines(items: Sequence[Item]) -> Iterator[bytes]:
-    """Yield events as the lines of a JSON Lines file."""
-    import msgspec
-
-    for item in items:
-        yield msgspec.json.encode(item) + b"\n"

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import closing
-from datetime import datetime
-from pathlib import Path
+from datetime import date, datetime
+
+import msgspec
 
 from zhike._host.demo import company
-from zhike.access import tokens
+from zhike.access import audit, tokens
 from zhike.access.actor import Actor
-from zhike.imports import importer
-from zhike.imports.plan import Options, prepare
-from zhike.imports.rejects import RejectFile
+from zhike.events import ingest
+from zhike.events.decode import decode_events
 from zhike.orm import Database
 from zhike.settings import Settings
 
-FILE_NAME = "qinghe.jsonl"
+BATCH = 2_000
 TOKEN_NAME = "demo"  # noqa: S105  # a name, not a secret
+_ACTOR = Actor.command("demo")
 
 
 async def import_company(db: Database, settings: Settings, now: datetime, *, customers: int = company.CUSTOMERS) -> int:
-    """Import the sample company through the same door as any file, unless there are customers.
+    """Store the events of the sample company, unless there are customers.
 
-    An import that was cut off goes on with the same events.
+    What was cut off goes on with the same events.
 
     Args:
         db: A migrated database.
@@ -35,20 +34,25 @@ async def import_company(db: Database, settings: Settings, now: datetime, *, cus
         How many events were stored; 0 if there was nothing to do.
     """
     async with db.connection() as connection:
-        begun: datetime | None = await connection.fetchval(
-            "SELECT started_at FROM import_run WHERE file_name = $1 AND finished_at IS NULL LIMIT 1", FILE_NAME
-        )
-        if begun is None and await connection.fetchval("SELECT EXISTS (SELECT FROM customer)"):
-            return 0
-    items = company.events((begun or now).astimezone(settings.zone).date(), settings.zone, customers=customers)
-    with tempfile.TemporaryDirectory(prefix="zhike-demo-") as folder:
-        path = Path(folder) / FILE_NAME
-        with path.open("wb") as file:
-            file.writelines(company.lines(items))
-        plan = prepare(path, Options(), settings)
-        with closing(RejectFile(path.with_suffix(".rejected.csv"), plan.header, settings.locale)) as rejects:
-            run, _ = await importer.run(db, plan, settings, rejects)
-    return run.accepted
+        rows = await connection.fetch("SELECT action, object FROM audit WHERE actor = $1", _ACTOR.origin)
+        done: dict[str, str] = {row["action"]: row["object"] for row in rows}
+        foreign = not done and await connection.fetchval("SELECT EXISTS (SELECT FROM customer)")
+    if foreign or "demo.end" in done:
+        return 0
+    subject = done.get("demo.begin") or f"demo:{now.astimezone(settings.zone).date()}"
+    items = company.events(date.fromisoformat(subject.removeprefix("demo:")), settings.zone, customers=customers)
+    stored = 0
+    for start in range(0, len(items), BATCH):
+        body = msgspec.json.encode({"events": items[start : start + BATCH]})
+        events, _ = decode_events(body, "json", now=now, settings=settings)
+        async with db.transaction() as connection:
+            if not done and start == 0:
+                await audit.record(connection, _ACTOR, "demo.begin", subject, {})
+            ingested = await ingest.store(connection, events, origin=_ACTOR.origin, live=False, now=now)
+            if start + BATCH >= len(items):
+                await audit.record(connection, _ACTOR, "demo.end", subject, {})
+        stored += ingested.accepted
+    return stored
 
 
 async def first_token(db: Database) -> str | None:
@@ -59,12 +63,12 @@ async def first_token(db: Database) -> str | None:
     """
     async with db.connection() as connection:
         due = await connection.fetchval(
-            """SELECT EXISTS (SELECT FROM import_run WHERE file_name = $1)
+            """SELECT EXISTS (SELECT FROM audit WHERE actor = $1 AND action = 'demo.begin')
                   AND NOT EXISTS (SELECT FROM api_token WHERE name = $2)""",
-            FILE_NAME,
+            _ACTOR.origin,
             TOKEN_NAME,
         )
     if not due:
         return None
-    _, secret = await tokens.create(db, Actor.command("demo"), TOKEN_NAME, "admin", expires_at=None)
+    _, secret = await tokens.create(db, _ACTOR, TOKEN_NAME, "admin", expires_at=None)
     return secret

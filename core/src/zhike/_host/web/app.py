@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -19,18 +19,15 @@ from zhike._host.web.problems import PROBLEM_JSON, from_error, from_status, prob
 from zhike._host.web.reply import Reply
 from zhike._host.web.services import Services
 from zhike.api import API, Route
-from zhike.conditions.api import ROUTES as CONDITION_ROUTES
-from zhike.customers.api import ROUTES as CUSTOMER_ROUTES
-from zhike.errors import Refused
-from zhike.events.api import ROUTES as EVENT_ROUTES
+from zhike.errors import Refused, Unavailable
 from zhike.i18n import text
+from zhike.platform import Platform
 from zhike.settings import Settings
 
 if TYPE_CHECKING:
     from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 MAX_ADDRESS = 8192
-API_ROUTES: tuple[Route, ...] = (*EVENT_ROUTES, *CUSTOMER_ROUTES, *CONDITION_ROUTES)
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (
@@ -43,6 +40,9 @@ HEADERS = (
 )
 
 
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+
 class Application:
     """The ASGI application.
 
@@ -51,7 +51,7 @@ class Application:
 
     Args:
         services: What requests are answered with.
-        litestar: Routes and lifespan.
+        litestar: Routes and lifespan; another one takes its place when the plugins are loaded.
     """
 
     def __init__(self, services: Services, litestar: Litestar) -> None:
@@ -100,26 +100,37 @@ def create_app(settings: Settings, url: str, *, routes: Iterable[Route] = ()) ->
         Refused: If a route declares no permission.
     """
     services = Services(settings, url)
-    api = (*API_ROUTES, *routes)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with services.running():
             yield
 
+    # Which other routes there are is known when the plugins are loaded, for which the database is needed.
+    given = tuple(routes)
+    application = Application(services, _router(given, [lifespan]))
+
+    def loaded(platform: Platform) -> None:
+        application.litestar = _router((*(route for _, route in platform.registry.routes), *given))
+
+    services.on_loaded = loaded
+    return application
+
+
+def _router(api: Sequence[Route], lifespan: Sequence[Lifespan] = ()) -> Litestar:
     litestar = Litestar(
         [
             *(to_handler(route, API) for route in api),
             *(to_handler(route, "") for route in (*health.ROUTES, *pages.ROUTES)),
-            to_handler(openapi_route(api, health.ROUTES), ""),
+            *([to_handler(openapi_route(api, health.ROUTES), "")] if api else []),
         ],
         exception_handlers={Exception: _router_problem},
-        lifespan=[lifespan],
+        lifespan=lifespan,
         logging_config=None,
         openapi_config=None,
     )
     require_permissions(litestar)
-    return Application(services, litestar)
+    return litestar
 
 
 def require_permissions(litestar: Litestar) -> None:
@@ -148,7 +159,9 @@ def _router_problem(request: Request[Any, Any, Any], error: Exception) -> Respon
     """Tell of what the router itself raised: an unknown path, a wrong method, a bad host, or a defect."""
     services: Services = request.scope[SERVICES]  # type: ignore[literal-required]  # our own key
     locale = locale_of(dict(request.scope["headers"]), services.settings.locale)
-    if isinstance(error, HTTPException) and error.status_code < 500:
+    if not services.loaded and isinstance(error, HTTPException) and error.status_code == 404:
+        reply = from_error(Unavailable(text("The server is starting; try again"), retry_after=1), locale)
+    elif isinstance(error, HTTPException) and error.status_code < 500:
         reply = from_status(error.status_code, locale, error.headers)
     else:
         reply = from_error(error, locale)

@@ -8,9 +8,8 @@ import secrets
 import asyncpg
 import msgspec
 
-from zhike._host.logs import where
 from zhike._host.web.reply import Header, Reply
-from zhike.errors import TooLarge, Unauthorized, Unavailable, ZhikeError
+from zhike.errors import TooLarge, Unauthorized, Unavailable, ZhikeError, where
 from zhike.i18n import Text, text
 
 PROBLEM_JSON = b"application/problem+json"

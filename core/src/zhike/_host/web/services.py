@@ -1,18 +1,21 @@
-"""What one web process holds while it runs: connections, tokens it has looked up, events on their way."""
+"""What one web process holds while it runs: the platform, tokens it has looked up, events on their way."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from zhike._host.keys import cursor_key
+from zhike._host.opening import Opened, open_platform
+from zhike.access.roles import with_permissions
 from zhike.access.tokens import TokenCache
 from zhike.errors import Unavailable
 from zhike.events.grouping import Collector
 from zhike.i18n import text
 from zhike.orm import Database
+from zhike.platform import Platform
 from zhike.settings import Settings
 
 RETRY_SECONDS = 0.5
@@ -26,6 +29,11 @@ class Services:
         settings: The deployment's settings.
         url: The database's URL; opened and closed with the application.
 
+    Attributes:
+        on_loaded: Called when the plugins are there.
+        on_outdated: Called when they have changed and the process is to be started again.
+        beside: Runs beside the requests from then on, and has ended before the database is closed.
+
     Raises:
         Refused: If the deployment's keys cannot be used.
     """
@@ -33,13 +41,26 @@ class Services:
     def __init__(self, settings: Settings, url: str) -> None:
         self.settings = settings
         self.cursor_key = cursor_key(settings)
+        self.on_loaded: Callable[[Platform], None] = lambda _: None
+        self.on_outdated: Callable[[], None] = lambda: None
+        self.beside: Callable[[Opened], Awaitable[None]] | None = None
         self._url = url
-        self._parts: tuple[Database, TokenCache, Collector] | None = None
+        self._parts: tuple[Platform, TokenCache, Collector] | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the database was reached and the plugins are there."""
+        return self._parts is not None
+
+    @property
+    def platform(self) -> Platform:
+        """The plugins and all they work with; `Unavailable` is raised while they are not loaded yet."""
+        return self._open()[0]
 
     @property
     def db(self) -> Database:
         """The process's connections; `Unavailable` is raised while there are none yet."""
-        return self._open()[0]
+        return self._open()[0].db
 
     @property
     def tokens(self) -> TokenCache:
@@ -51,41 +72,46 @@ class Services:
         """Where events go to be stored."""
         return self._open()[2]
 
-    def _open(self) -> tuple[Database, TokenCache, Collector]:
+    def _open(self) -> tuple[Platform, TokenCache, Collector]:
         if self._parts is None:
             raise Unavailable(text("The database cannot be reached yet; try again"), retry_after=1)
         return self._parts
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Connect, serve, then store what is on its way and disconnect.
+        """Connect, load the plugins, serve, then store what is on its way and disconnect.
 
         A database that cannot be reached is asked again until it answers; meanwhile requests get 503.
         """
         retrying: asyncio.Task[None] | None = None
-        try:
-            await self._connect()
-        except Unavailable:
-            logger.warning("the database cannot be reached yet; trying on")
-            retrying = asyncio.create_task(self._keep_trying())
-        try:
-            yield
-        finally:
-            if retrying is not None:
-                retrying.cancel()
-                await asyncio.wait([retrying])
-            if self._parts is not None:
-                db, _, collector = self._parts
-                await collector.close()
-                await db.close()
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await self._connect(stack)
+            except Unavailable:
+                logger.warning("the database cannot be reached yet; trying on")
+                retrying = asyncio.create_task(self._keep_trying(stack))
+            try:
+                yield
+            finally:
+                if retrying is not None:
+                    retrying.cancel()
+                    await asyncio.wait([retrying])
 
-    async def _connect(self) -> None:
-        db = await Database.open(self._url, max_size=self.settings.pool_size)
-        self._parts = db, TokenCache(db), Collector(db, self.settings)
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> None:
+        opening = open_platform(self.settings, self._url, kind="web", outdated=self.on_outdated)
+        opened = await stack.enter_async_context(opening)
+        if self.beside is not None:
+            stack.push_async_callback(asyncio.wait, [asyncio.ensure_future(self.beside(opened))])
+        platform = opened.platform
+        roles = with_permissions(platform.registry.permissions.values())
+        collector = Collector(platform)
+        stack.push_async_callback(collector.close)
+        self._parts = platform, TokenCache(platform.db, roles), collector
+        self.on_loaded(platform)
         logger.info("serving")
 
-    async def _keep_trying(self) -> None:
+    async def _keep_trying(self, stack: contextlib.AsyncExitStack) -> None:
         while self._parts is None:
             await asyncio.sleep(RETRY_SECONDS)
             with contextlib.suppress(Unavailable):
-                await self._connect()
+                await self._connect(stack)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 import socket
 import sys
@@ -18,15 +19,25 @@ import uvicorn
 import uvloop
 
 from zhike._host import logs
+from zhike._host.order import RESTART, Order
 from zhike._host.web.app import Application, create_app
-from zhike._host.web.order import Order
 
 DRAIN_SECONDS = 7
 KEEP_ALIVE_SECONDS = 30
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to whoever runs it."""
+    """A uvicorn server that leaves signals to whoever runs it, and knows why it ends.
+
+    Attributes:
+        stopping: Set when it is told to end.
+        status: The exit status its process is to end with.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stopping = asyncio.Event()
+        self.status = 0
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -36,7 +47,7 @@ class Server(uvicorn.Server):
 
 def make_server(app: Application) -> Server:
     """Return a server for the application, to be run on sockets that are bound already."""
-    return Server(
+    server = Server(
         uvicorn.Config(
             app,
             http="httptools",
@@ -51,6 +62,8 @@ def make_server(app: Application) -> Server:
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )
+    app.services.on_outdated = functools.partial(restart, server)
+    return server
 
 
 async def serve(server: Server, listener: socket.socket) -> None:
@@ -69,6 +82,13 @@ async def serve(server: Server, listener: socket.socket) -> None:
 def stop(server: Server) -> None:
     """Let a server end; what it is answering is still answered."""
     server.should_exit = True
+    server.stopping.set()
+
+
+def restart(server: Server) -> None:
+    """Let a server end as `stop` does, for its process to be started again with other plugins."""
+    server.status = RESTART
+    stop(server)
 
 
 def main() -> None:
@@ -88,6 +108,7 @@ def main() -> None:
         await serve(server, listener)
 
     uvloop.run(run())
+    sys.exit(server.status)
 
 
 if __name__ == "__main__":

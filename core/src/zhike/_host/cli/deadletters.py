@@ -1,0 +1,70 @@
+"""`zhike deadletters`: shows events that plugins could not take, and has them offered again or given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+
+from zhike import settings
+from zhike._host.cli.context import open_database
+from zhike.access.actor import Actor
+from zhike.commands import data_option
+from zhike.consumers import service
+from zhike.i18n import text
+from zhike.orm import Database
+
+ACTOR = Actor.command("deadletters")
+ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1, 2**63 - 1))
+consumer_option = click.option("--consumer", metavar="NAME", help="All those of this plugin, instead of ids.")
+
+
+@click.group()
+def deadletters() -> None:
+    """List, replay and discard events that plugins could not take."""
+
+
+@deadletters.command("list")
+@click.option("--consumer", metavar="NAME", help="Those of this plugin only.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many.")
+@data_option
+def list_(consumer: str | None, limit: int, data: Path | None) -> None:
+    """List the latest first: id, plugin, attempts, event, customer; then what went wrong."""
+
+    async def run() -> None:
+        async with open_database(settings.load(data)) as db:
+            for each in (await service.dead_letters(db, consumer=consumer, limit=limit)).items:
+                what = f"{each.event_name} {each.message_id}"
+                click.echo(f"{each.id}\t{each.consumer}\t{each.attempts}\t{what}\t{each.customer_id}\n  {each.error}")
+
+    asyncio.run(run())
+
+
+@deadletters.command()
+@ids_argument
+@consumer_option
+@data_option
+def replay(ids: tuple[int, ...], consumer: str | None, data: Path | None) -> None:
+    """Have a runner offer dead letters again; those that succeed are deleted."""
+    _do(data, lambda db: service.replay(db, ACTOR, list(ids) or None, consumer))
+
+
+@deadletters.command()
+@ids_argument
+@consumer_option
+@data_option
+def discard(ids: tuple[int, ...], consumer: str | None, data: Path | None) -> None:
+    """Give dead letters up for good."""
+    _do(data, lambda db: service.discard(db, ACTOR, list(ids) or None, consumer))
+
+
+def _do(data: Path | None, change: Callable[[Database], Awaitable[int]]) -> None:
+    config = settings.load(data)
+
+    async def run() -> int:
+        async with open_database(config) as db:
+            return await change(db)
+
+    click.echo(text("dead letters: {count}", count=asyncio.run(run())).render(config.locale))

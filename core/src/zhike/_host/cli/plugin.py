@@ -1,0 +1,164 @@
+"""`zhike plugin`: shows plugins, switches them on and off, checks them and gives their data up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from zhike import settings
+from zhike._host.cli.context import open_database
+from zhike.access.actor import Actor
+from zhike.commands import data_option
+from zhike.errors import Conflict
+from zhike.i18n import text
+from zhike.plugins.switching import Resume
+
+if TYPE_CHECKING:
+    from zhike._host.plugins.discover import Found
+    from zhike.orm import Database
+    from zhike.plugins.service import Known
+    from zhike.settings import Settings
+
+ACTOR = Actor.command("plugin")
+
+
+@click.group()
+def plugin() -> None:
+    """List, enable, disable, check and purge plugins."""
+
+
+def _run(data: Path | None, work: Callable[[Settings, Database], Coroutine[Any, Any, Any]]) -> Any:
+    config = settings.load(data)
+    logging.getLogger("zhike").addHandler(logging.NullHandler())  # problems are told by the commands
+
+    async def run() -> Any:
+        async with open_database(config) as db:
+            return await work(config, db)
+
+    return asyncio.run(run())
+
+
+async def _see(config: Settings, db: Database) -> tuple[Found, dict[str, Known]]:
+    """Note what is installed now, which no process may have looked at yet."""
+    from zhike._host.plugins.discover import discover
+    from zhike.plugins import service
+
+    found = discover(config.hooks)
+    installed = [
+        service.Installed(name=each.name, distribution=each.distribution, version=each.version)
+        for each in found.candidates.values()
+    ]
+    async with db.connection() as connection:
+        return found, await service.see(connection, installed)
+
+
+@plugin.command("list")
+@data_option
+def list_(data: Path | None) -> None:
+    """List all plugins: name, version, state, and of those that do not run why and what mends it."""
+    from zhike.plugins import overview
+
+    async def work(config: Settings, db: Database) -> None:
+        found, known = await _see(config, db)
+        for each in known.values():
+            problem = found.problems.get(each.name) or overview.trouble(each)
+            state = "quarantined" if problem and each.enabled and each.installed else overview.state(each)
+            click.echo(f"{each.name}\t{each.version or '-'}\t{state}")
+            if problem is not None:
+                click.echo(f"  {problem.text.render(config.locale)}\n  {problem.hint.render(config.locale)}")
+
+    _run(data, work)
+
+
+@plugin.command()
+@click.argument("name")
+@click.option("--resume", type=click.Choice(get_args(Resume)), help="Where it takes the log up, if it read it before.")
+@data_option
+def enable(name: str, resume: Resume | None, data: Path | None) -> None:
+    """Enable the plugin NAME; a running server loads it within seconds."""
+    from zhike.plugins import switching
+
+    async def work(config: Settings, db: Database) -> None:
+        await _see(config, db)
+        chosen = resume
+        try:
+            await switching.enable(db, ACTOR, name, chosen)
+        except Conflict as conflict:
+            if conflict.code != "resume" or not sys.stdin.isatty():
+                raise
+            chosen = click.prompt(conflict.message.render(config.locale), type=click.Choice(get_args(Resume)))
+            await switching.enable(db, ACTOR, name, chosen)
+        hint = text("{name} is enabled; run `zhike migrate`, which also tells what is wrong with it", name=name)
+        click.echo(hint.render(config.locale))
+
+    _run(data, work)
+
+
+@plugin.command()
+@click.argument("name")
+@data_option
+def disable(name: str, data: Path | None) -> None:
+    """Disable the plugin NAME; its data and its place in the log stay."""
+    from zhike.plugins import switching
+
+    async def work(config: Settings, db: Database) -> None:
+        await _see(config, db)
+        await switching.disable(db, ACTOR, name)
+        click.echo(text("{name} is disabled", name=name).render(config.locale))
+
+    _run(data, work)
+
+
+@plugin.command()
+@click.argument("which", metavar="NAME|PATH")
+@data_option
+def check(which: str, data: Path | None) -> None:
+    """Tell what a server would find wrong with a plugin, without enabling it.
+
+    PATH is a file for the hooks folder, or the folder of a distribution. Its migrations are run and taken back.
+    Ends with status 1 if something is wrong.
+    """
+    from zhike._host.plugins import check as checking
+
+    async def work(config: Settings, db: Database) -> int:
+        candidate, problem = checking.find(config, which)
+        problem = problem or await checking.check(config, db, candidate)
+        if problem is None:
+            click.echo(text("{source}: nothing is wrong", source=candidate.source).render(config.locale))
+            return 0
+        what, hint = problem.text.render(config.locale), problem.hint.render(config.locale)
+        click.echo(f"{candidate.source}: {problem.stage}: {what}\n  {hint}")
+        return 1
+
+    sys.exit(_run(data, work))
+
+
+@plugin.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+def purge(name: str, yes: bool, data: Path | None) -> None:
+    """Give up all data of the disabled plugin NAME; it need not be installed any more."""
+    from zhike._host.db import purge as purging
+
+    async def work(config: Settings, db: Database) -> None:
+        async with db.connection() as connection:
+            tables = await purging.tables(connection, name)
+        if not yes:
+            question = text(
+                "Drop {tables} and forget the jobs of {name} and its place in the log?",
+                tables=", ".join(tables) or text("no table"),
+                name=name,
+            )
+            click.confirm(question.render(config.locale), abort=True)
+        for table in await purging.purge(db, ACTOR, name):
+            click.echo(f"dropped {table}")
+        click.echo(text("{name} is purged", name=name).render(config.locale))
+
+    _run(data, work)

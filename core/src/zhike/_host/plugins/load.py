@@ -1,0 +1,232 @@
+"""Loading all plugins of a process: one that cannot be loaded is left out, and the database is told why."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from piccolo.table import Table
+
+from zhike._host.db import plugins as migrations
+from zhike._host.db.apps import App
+from zhike._host.plugins import trial, versions
+from zhike._host.plugins.discover import Candidate, discover
+from zhike._host.plugins.importing import failure, fingerprint, import_plugin
+from zhike.errors import Refused
+from zhike.i18n import text
+from zhike.orm import Database
+from zhike.platform import Assembled, LoadedPlugin, Platform, Problem, assemble, core_plugins
+from zhike.plugins import service
+from zhike.plugins.circuits import StoredCircuits
+from zhike.settings import Settings
+
+logger = logging.getLogger("zhike.plugins")
+
+
+@dataclass
+class Loading:
+    """How far the plugins of a process have come.
+
+    Args:
+        generation: The number of the set of plugins.
+        candidates: All that are installed, by name.
+        known: What the database knew of them before.
+        strict: Whether a problem raises instead of being noted.
+        problems: What is wrong with some, by name.
+        fingerprints: Of the code of those that were tried, now or earlier, by name; `!` before it says in vain.
+        modules: Those that are imported, by name.
+    """
+
+    generation: int
+    candidates: Mapping[str, Candidate]
+    known: Mapping[str, service.Known]
+    strict: bool
+    problems: dict[str, Problem] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+
+    def note(self, *problems: Problem) -> None:
+        """Leave plugins out.
+
+        Raises:
+            Refused: If it is strict.
+        """
+        for problem in problems:
+            if self.strict:
+                raise Refused(
+                    text("{plugin}: {what}. {hint}", plugin=problem.plugin, what=problem.text, hint=problem.hint)
+                )
+            logger.error("plugin %s is left out: %s. %s", problem.plugin, problem.text, problem.hint)
+            self.problems[problem.plugin] = problem
+            self.modules.pop(problem.plugin, None)
+
+    @property
+    def enabled(self) -> list[Candidate]:
+        """The plugins that are to run and nothing is wrong with so far; in a quarrel the first one wins."""
+        return sorted(
+            (each for name, each in self.candidates.items() if self.known[name].enabled and name not in self.problems),
+            key=lambda each: (not _proven(self.known[each.name]), each.name),
+        )
+
+    def app(self, name: str) -> App:
+        """Return where an imported plugin's migrations are: in `piccolo_migrations` beside its module, if any."""
+        file = self.modules[name].__file__
+        if file is None or self.candidates[name].file:
+            return App(name, Path(os.devnull))  # a file of the hooks folder has none
+        return App(name, Path(file).parent / "piccolo_migrations")
+
+    def assemble(self, circuits: StoredCircuits, *, threads: bool, hook_seconds: float) -> Assembled:
+        """Put the imported plugins together with the core's own, and note what cannot be registered."""
+        both = {**core_plugins(), **self.modules}
+        assembled = assemble(both, circuits=circuits, threads=threads, hook_seconds=hook_seconds)
+        self.note(*assembled.problems)
+        return assembled
+
+
+async def load(
+    settings: Settings,
+    db: Database,
+    *,
+    threads: bool,
+    strict: bool = False,
+    trial_seconds: float = trial.SECONDS,
+) -> Platform:
+    """Load all plugins that are installed, enabled and well, and record which are not, and why.
+
+    Args:
+        settings: The deployment's settings.
+        db: Its database, with the core's migrations run.
+        threads: Whether synchronous hook implementations run in a thread.
+        strict: Whether the first problem raises instead.
+        trial_seconds: How long import and registration of a new or changed plugin may take.
+
+    Raises:
+        Refused: With `strict`, for the first problem.
+        Unavailable: If the database cannot be used.
+    """
+    loading = await import_all(settings, db, strict=strict, trial_seconds=trial_seconds)
+    circuits = StoredCircuits(db)
+    await circuits.step()
+    assembled = loading.assemble(circuits, threads=threads, hook_seconds=settings.hook_seconds)
+    if await _unready(loading, db, assembled):
+        assembled = loading.assemble(circuits, threads=threads, hook_seconds=settings.hook_seconds)
+    await record(loading, db)
+    platform = Platform(
+        settings=settings,
+        db=db,
+        hooks=assembled.hooks,
+        registry=assembled.registry,
+        plugins={name: _loaded(loading.candidates[name], module) for name, module in loading.modules.items()},
+        problems=list(loading.problems.values()),
+        generation=loading.generation,
+        circuits=circuits,
+    )
+    for module in loading.modules.values():
+        db.bind(_tables(module))
+    circuits.announce = lambda topic: platform.announce(topic)  # noqa: PLW0108  # it is replaced later
+    return platform
+
+
+async def import_all(
+    settings: Settings, db: Database, *, strict: bool = False, trial_seconds: float = trial.SECONDS
+) -> Loading:
+    """Do the first half of `load`: find, check, try and import plugins; nothing is registered or recorded."""
+    found = discover(settings.hooks)
+    installed = [
+        service.Installed(name=each.name, distribution=each.distribution, version=each.version)
+        for each in found.candidates.values()
+    ]
+    async with db.connection() as connection:
+        # Before the plugins' states: a change after it is seen by the watch, at worst once too often.
+        generation = await service.generation(connection)
+        loading = Loading(generation, found.candidates, await service.see(connection, installed), strict)
+    loading.note(*found.problems.values())
+    loading.note(*(problem for each in loading.enabled if (problem := versions.check(each)) is not None))
+    await _try(loading, trial_seconds)
+    for candidate in loading.enabled:
+        _import(loading, candidate)
+    return loading
+
+
+async def record(loading: Loading, db: Database) -> None:
+    """Tell the database how it went with each plugin."""
+    async with db.connection() as connection:
+        for name, known in loading.known.items():
+            if name not in loading.candidates:
+                continue
+            problem = loading.problems.get(name)
+            if not known.enabled and problem is None:
+                # It was not looked at, except for whether it could be found.
+                problem = known.problem if known.problem and known.problem.stage != "discover" else None
+                claims, code = known.claims, known.fingerprint
+            else:
+                claims = getattr(loading.modules.get(name), "CLAIMS", known.claims)
+                code = loading.fingerprints.get(name) or None
+            await service.record(connection, name, problem, claims=claims, fingerprint=code)
+
+
+async def _try(loading: Loading, seconds: float) -> None:
+    """Try new and changed code; what hung or crashed is not tried again, which would cost each start its time."""
+    new = []
+    for candidate in loading.enabled:
+        code = loading.fingerprints[candidate.name] = fingerprint(candidate)
+        known = loading.known[candidate.name]
+        if known.fingerprint == f"!{code}" and known.problem is not None:
+            loading.fingerprints[candidate.name] = known.fingerprint
+            loading.note(known.problem)
+        elif known.fingerprint != code:
+            new.append(candidate)
+    for name, problem in (await trial.run(new, seconds=seconds)).items():
+        # What was told soon is tried again: what it lacks may be there by then.
+        loading.fingerprints[name] = f"!{loading.fingerprints[name]}" if problem.stage == "trial" else ""
+        loading.note(problem)
+
+
+def _import(loading: Loading, candidate: Candidate) -> None:
+    try:
+        module = import_plugin(candidate)
+        if not candidate.file and importlib.util.find_spec(f"{module.__package__}.tables"):
+            importlib.import_module(f"{module.__package__}.tables")
+        loading.modules[candidate.name] = module
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        loading.note(failure(candidate, error))
+
+
+async def _unready(loading: Loading, db: Database, assembled: Assembled) -> bool:
+    """Leave out plugins whose tables are not what they need; return whether there were any."""
+    problems = []
+    async with db.connection() as connection:
+        for name in loading.modules:
+            rows = [declared for plugin, declared in assembled.registry.customer_rows if plugin == name]
+            problems.append(await migrations.unready(connection, loading.app(name), rows))
+    found = [problem for problem in problems if problem is not None]
+    loading.note(*found)
+    return bool(found)
+
+
+def _tables(module: ModuleType) -> list[type[Table]]:
+    """Return the Piccolo tables of an imported plugin, which lie in `tables.py` beside it."""
+    tables = sys.modules.get(f"{module.__package__}.tables")
+    return [getattr(tables, name) for name in tables.__all__] if tables is not None else []
+
+
+def _proven(known: service.Known) -> bool:
+    return known.fingerprint is not None and known.problem is None
+
+
+def _loaded(candidate: Candidate, module: ModuleType) -> LoadedPlugin:
+    return LoadedPlugin(
+        name=candidate.name,
+        distribution=candidate.distribution or candidate.file,
+        version=candidate.version,
+        module=module,
+    )

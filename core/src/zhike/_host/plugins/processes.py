@@ -1,0 +1,106 @@
+"""The list of running processes, and how each learns that the plugins have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Awaitable, Callable
+
+from zhike.errors import Unavailable
+from zhike.platform import Platform
+
+BEAT_SECONDS = 5.0
+STALE_SECONDS = 15.0
+"""A process that has not been seen for so long is taken for dead."""
+logger = logging.getLogger("zhike.plugins")
+
+_BEAT = """
+WITH gone AS (
+  DELETE FROM process WHERE seen_at < now() - make_interval(secs => $6) AND id <> $1
+), seen AS (
+  INSERT INTO process (id, kind, host, pid, generation) VALUES ($1, $2, $3, $4, $5)
+  ON CONFLICT (id) DO UPDATE SET seen_at = now()
+)
+SELECT coalesce(max(generation), 0) FROM plugin_generation
+"""
+
+
+class GenerationWatch:
+    """Keeps this process in the table `process`, and has it restarted when the set of plugins has changed.
+
+    It also keeps the process's circuits up to date with those in the database.
+
+    Args:
+        platform: What the process works with, loaded in some generation.
+        kind: What the process does: `web` or `runner`.
+        restart: Called once, when there is a newer generation.
+    """
+
+    def __init__(self, platform: Platform, kind: str, restart: Callable[[], None]) -> None:
+        self._platform = platform
+        self._kind = kind
+        self._restart = restart
+        self._told = False
+        self._id = uuid.uuid4().hex  # a process id is used again, after a crash even by its successor
+        self._rung = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at the database at once."""
+        self._rung.set()
+        if self._platform.circuits is not None:
+            self._platform.circuits.wake()
+
+    async def run(self) -> None:
+        """Beat every five seconds until cancelled, then leave the list."""
+        tasks = []
+        if (circuits := self._platform.circuits) is not None:
+            tasks.append(asyncio.create_task(_keep_going(circuits.run), context=contextvars.Context()))
+        try:
+            await _keep_going(self._beat)
+        finally:
+            for task in tasks:
+                task.cancel()
+            with contextlib.suppress(Exception):  # without it the row goes when it is stale
+                async with asyncio.timeout(1), self._platform.db.connection() as connection:
+                    await connection.execute("DELETE FROM process WHERE id = $1", self._id)
+
+    async def _beat(self) -> None:
+        while True:
+            self._rung.clear()
+            await self.step()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._rung.wait()
+
+    async def step(self) -> None:
+        """Beat once, and have the process restarted if it runs an older generation than the present one.
+
+        Raises:
+            Unavailable: If the database cannot be used.
+        """
+        mine = self._platform.generation
+        async with self._platform.db.connection() as connection:
+            present = await connection.fetchval(
+                _BEAT, self._id, self._kind, socket.gethostname(), os.getpid(), mine, STALE_SECONDS
+            )
+        if present > mine and not self._told:
+            self._told = True
+            logger.info("the plugins have changed; starting anew")
+            self._restart()
+
+
+async def _keep_going(run: Callable[[], Awaitable[None]]) -> None:
+    """Run what has no end, and again when it fails."""
+    while True:
+        try:
+            await run()
+        except Unavailable:
+            logger.debug("the database cannot be reached; trying again")
+        except Exception as error:
+            logger.error("the state of the plugins cannot be kept up to date; trying again", exc_info=error)
+        await asyncio.sleep(BEAT_SECONDS)

@@ -1,0 +1,1 @@
+"""The runner: the process that gives the log to its consumers and does the jobs."""

@@ -1,0 +1,387 @@
+"""The core's hooks: what a plugin may implement, grouped by family."""
+
+# mypy: disable-error-code="empty-body"
+# A hook is declared by its signature and docstring; it is never run.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zhike.access.actor import Actor
+from zhike.contracts import HealthItem
+from zhike.hooks import hook
+
+if TYPE_CHECKING:
+    from zhike.contracts import (
+        Command,
+        Consumer,
+        CustomerRows,
+        EventType,
+        IncomingDraft,
+        Job,
+        Mode,
+        Permission,
+        RecordedEvent,
+        Route,
+        Schedule,
+        TokenDraft,
+    )
+    from zhike.work import Work
+
+
+# --- register: what a plugin adds to the vocabulary -------------------------------------------------------------------
+
+
+@hook(family="register", since="0.1")
+def register_event_types() -> Sequence[EventType]:
+    """Return the event types that the plugin records itself.
+
+    Events from outside need no registration. Only what `work.emit` is called with is looked up here, and its
+    properties are checked against the payload struct.
+
+    Returns:
+        Types whose names begin with the plugin's name or a noun of its `CLAIMS`.
+
+    Batching: Once when a process starts.
+    Failure: The plugin is left out whole, with a message on the plugins page; the others run.
+
+    Example:
+        @hookimpl
+        def register_event_types():
+            return [EventType(name="stamps.given", kind="platform", label="Stamp given")]
+
+    Since: 0.1
+    """
+
+
+@hook(family="register", since="0.1")
+def register_permissions() -> Sequence[Permission]:
+    """Return the permissions that the plugin's routes ask for.
+
+    Each says which of the shipped roles grant it; `admin` grants all of them.
+
+    Returns:
+        Permissions whose keys begin with the plugin's name.
+
+    Batching: Once when a process starts.
+    Failure: The plugin is left out whole, with a message on the plugins page; the others run.
+
+    Example:
+        @hookimpl
+        def register_permissions():
+            return [Permission(key="stamps.read", label="See stamps", roles=("manager", "agent"))]
+
+    Since: 0.1
+    """
+
+
+@hook(family="register", since="0.1")
+def register_routes() -> Sequence[Route]:
+    """Return the routes of the plugin's API.
+
+    They are served below `/api/v1` and described at `/schema` like the core's own.
+
+    Returns:
+        Routes whose paths begin with the plugin's name, each with a permission or `Public`.
+
+    Batching: Once when a process starts.
+    Failure: The plugin is left out whole, with a message on the plugins page; the others run.
+
+    Example:
+        @hookimpl
+        def register_routes():
+            async def show(call):
+                return {"stamps": 3}
+
+            what = {"summary": "Count stamps", "answer": dict[str, int]}
+            return [Route(method="GET", path="/stamps/count", handler=show, permission="customers.read", **what)]
+
+    Since: 0.1
+    """
+
+
+@hook(family="register", since="0.1")
+def register_jobs() -> Sequence[Job]:
+    """Return the kinds of deferred work that the plugin enqueues.
+
+    Whatever waits, repeats, or talks to another system is a job: a handler or hook that does it itself stops others.
+
+    Returns:
+        Jobs whose names begin with the plugin's name.
+
+    Batching: Once when a process starts.
+    Failure: The plugin is left out whole, with a message on the plugins page; the others run.
+
+    Example:
+        @hookimpl
+        def register_jobs():
+            async def remind(items, work):
+                for item in items:
+                    work.emit("stamps.reminded", item.customer_id, cause=item)
+
+            return [Job(name="stamps.remind", run=remind, batch=100)]
+
+    Since: 0.1
+    """
+
+
+@hook(family="register", since="0.1")
+def register_schedules() -> Sequence[Schedule]:
+    """Return when the plugin's jobs are to be enqueued again and again.
+
+    A time that passed while nothing ran is made up for once.
+
+    Returns:
+        Schedules of jobs that the same plugin registers, with names that begin with its own.
+
+    Batching: Once when a process starts.
+    Failure: The plugin is left out whole, with a message on the plugins page; the others run.
+
+    Example:
+        @hookimpl
+        def register_schedules():
+            return [Schedule(name="stamps.nightly", job="stamps.remind", cron="30 2 * * *")]
+
+    Since: 0.1
+    """
+
+
+@hook(family="register", since="0.1")
+def register_consumers() -> Sequence[Consumer]:
+    """Return how the plugin wants to be given the event log.
+
+    Without it `on_events_recorded` is not called.
+
+    Returns:
+        One consumer, or none.
+
+    Batching: Once when a process starts.
+    Failure: The plugin is left out whole, with a message on the plugins page; the others run.
+
+    Example:
+        @hookimpl
+        def register_consumers():
+            return [Consumer(events=("order.paid",), start="beginning")]
+
+    Since: 0.1
+    """
+
+
+@hook(family="register", since="0.1")
+def register_commands() -> Sequence[Command]:
+    """Return the subcommands that the plugin adds to `zhike`.
+
+    The module of a command is imported when the command is called, so that it costs the others nothing.
+
+    Returns:
+        Commands named by the plugin's name or a noun of its `CLAIMS`.
+
+    Batching: Once when a process starts.
+    Failure: The plugin is left out whole, with a message on the plugins page; the others run.
+
+    Example:
+        @hookimpl
+        def register_commands():
+            return [Command(name="stamps", target="zhike_stamps.commands:stamps", summary="Look after stamps")]
+
+    Since: 0.1
+    """
+
+
+@hook(family="register", since="0.1")
+def register_customer_rows() -> Sequence[CustomerRows]:
+    """Return the plugin's tables that hold rows about customers.
+
+    The core moves these rows when customers are merged and deletes them when a customer is erased, also while the
+    plugin is switched off.
+
+    Returns:
+        Tables whose names begin with the plugin's.
+
+    Batching: Once when a process starts.
+    Failure: The plugin is left out whole, with a message on the plugins page; the others run.
+
+    Example:
+        @hookimpl
+        def register_customer_rows():
+            return [CustomerRows(table="stamps_stamp", on_merge="move", on_erase="delete")]
+
+    Since: 0.1
+    """
+
+
+# --- on: after the fact -----------------------------------------------------------------------------------------------
+
+
+@hook(family="on", since="0.1")
+async def on_events_recorded(events: Sequence[RecordedEvent], mode: Mode, work: Work) -> None:
+    """React to events that are in the log.
+
+    Runs in one transaction with the consumer's cursor: what `work` emits, enqueues and writes happens exactly once.
+    To act on the outside world, enqueue a job. To change events before they are stored, use `amend_incoming_events`.
+
+    Args:
+        events: Those the plugin's consumer named, in the order of the log for each customer.
+        mode: Why they are given: `live`, `backfill`, `rebuild` or `replay`. Notices and sends belong to `live` and
+            `replay`, and there to events that are `live` themselves.
+        work: The open transaction.
+
+    Batching: Up to 500 events, or as many as the consumer asked for; query for all of them at once.
+    Failure: Rolled back. Errors of the connection, deadlocks and the like are tried again; others are narrowed down
+        to single events, which become the plugin's dead letters. Other plugins do not notice.
+
+    Example:
+        @hookimpl
+        async def on_events_recorded(events, work):
+            for event in events:
+                work.emit("stamps.given", event.customer_id, cause=event)
+
+    Since: 0.1
+    """
+
+
+# --- before: may stop it ----------------------------------------------------------------------------------------------
+
+
+@hook(family="before", since="0.1")
+async def before_tokens_create(actor: Actor, tokens: Sequence[TokenDraft]) -> None:
+    """Stop API tokens from being made.
+
+    Runs in the transaction that makes them.
+
+    Args:
+        actor: Who makes them.
+        tokens: What is to be made; none of it can be changed.
+
+    Raises:
+        Rejected: To stop it; the message is shown to the actor.
+
+    Batching: All tokens of one request.
+    Failure: Stops it as well, with a message that names the plugin; never skipped.
+
+    Example:
+        @hookimpl
+        async def before_tokens_create(tokens):
+            if any(token.expires_at is None for token in tokens):
+                raise Rejected("Tokens must expire here")
+
+    Since: 0.1
+    """
+
+
+# --- amend: may change it on its way ----------------------------------------------------------------------------------
+
+
+@hook(family="amend", since="0.1")
+async def amend_incoming_events(events: list[IncomingDraft]) -> list[IncomingDraft] | None:
+    """Complete, correct or drop events before they are stored.
+
+    Runs for events from everywhere, before customers are looked up and outside the transaction; a caller waits for
+    it. What can be done afterwards belongs into `on_events_recorded`.
+
+    Args:
+        events: Drafts to change in place: traits, properties, amount, currency and source; `dropped` has an event
+            rejected as `dropped`. Identities cannot be changed, and none can be added.
+
+    Returns:
+        None after changes in place, or the list to go on with.
+
+    Batching: Up to 1,000 events of one batch.
+    Failure: The events stay as they were before this plugin, which is logged; after five failures in a row the
+        plugin is skipped until someone switches it on again.
+
+    Example:
+        @hookimpl
+        async def amend_incoming_events(events):
+            for event in events:
+                if event.properties.get("utm_source") == "internal":
+                    event.dropped = True
+
+    Since: 0.1
+    """
+
+
+# --- resolve: the first who knows -------------------------------------------------------------------------------------
+
+
+@hook(family="resolve", since="0.1", fail_closed=True, returns=Actor)
+async def resolve_actor(authorization: str) -> Actor | None:
+    """Tell who sends a request whose Authorization header is no token of ours.
+
+    Tokens made by `zhike token create` are never given to it. It is asked on every such request, so that it had
+    better remember what it found for some seconds.
+
+    Args:
+        authorization: The header as it came; treat it as a secret.
+
+    Returns:
+        The actor with all it may do, or None if the header says nothing to the plugin.
+
+    Raises:
+        Unauthorized: If the header is the plugin's to read and not valid; nobody else is asked.
+
+    Batching: One request.
+    Failure: The request is refused with 503, also if another plugin might know the actor; never skipped.
+
+    Example:
+        @hookimpl
+        async def resolve_actor(authorization):
+            if authorization == "Kiosk hall-3":
+                return Actor(kind="user", id=3, name="hall 3", role="viewer", permissions=frozenset({"customers.read"}))
+
+    Since: 0.1
+    """
+
+
+# --- provide: everybody's part ----------------------------------------------------------------------------------------
+
+
+@hook(family="provide", since="0.1", returns=HealthItem)
+async def provide_health() -> Sequence[HealthItem]:
+    """Tell how the plugin is doing.
+
+    Shown on the plugins page and in `GET /api/v1/plugins`.
+
+    Returns:
+        What is worth knowing; an item with `ok=False` is shown as a problem.
+
+    Batching: One request; all plugins are asked at the same time.
+    Failure: An error takes the place of this plugin's items; after five in a row the plugin is skipped until
+        someone switches it on again.
+
+    Example:
+        @hookimpl
+        async def provide_health():
+            return [HealthItem(key="stock", ok=False, detail="12 stamps left")]
+
+    Since: 0.1
+    """
+
+
+# --- duty: nobody may leave it out ------------------------------------------------------------------------------------
+
+
+@hook(family="duty", since="0.1")
+async def merge_customer_data(winner_id: int, loser_ids: Sequence[int], work: Work) -> None:
+    """Bring together what the plugin keeps about customers that turned out to be one.
+
+    Only for tables registered with `on_merge="hook"`, such as totals that must be added up; the core moves the rows
+    of all others itself.
+
+    Args:
+        winner_id: The customer that remains.
+        loser_ids: Those that become part of it; their rows stay in the core as signposts.
+        work: The open transaction in which they are merged.
+
+    Batching: All losers of one winner.
+    Failure: The merge is rolled back; never skipped.
+
+    Example:
+        @hookimpl
+        async def merge_customer_data(winner_id, loser_ids, work):
+            moved = "UPDATE stamps_total SET customer_id = $1 WHERE customer_id = ANY($2::bigint[])"
+            await work.connection.execute(moved, winner_id, loser_ids)
+
+    Since: 0.1
+    """

@@ -1,0 +1,252 @@
+"""What one process works with: settings, database, and the plugins put together so that none can hurt another."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pluggy
+
+from zhike import hookspecs
+from zhike.errors import Refused
+from zhike.hooks import Hooks, check_plugin, check_specs
+from zhike.i18n import Text, text
+from zhike.registry import KINDS, Misuse, Registry
+
+if TYPE_CHECKING:
+    from zhike.hooks import Circuits
+    from zhike.orm import Database
+    from zhike.plugins.circuits import StoredCircuits
+    from zhike.settings import Settings
+
+CORE = ("access", "conditions", "consumers", "customers", "events", "jobs", "plugins")
+"""The core's own nouns, which are plugins like any other."""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a plugin is not running.
+
+    Args:
+        plugin: Its name.
+        stage: Where it failed: discover, version, trial, import, register, registry, migration or run.
+        text: What is wrong.
+        hint: How to mend it.
+    """
+
+    plugin: str
+    stage: str
+    text: Text
+    hint: Text
+
+
+class LoadedPlugin(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that is running in this process.
+
+    Args:
+        name: Its name.
+        distribution: The distribution it came with, or the file.
+        version: The distribution's version, or "".
+        module: What holds its hook implementations.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: Any
+
+
+class Assembled(msgspec.Struct, frozen=True):
+    """Plugins put together.
+
+    Args:
+        hooks: Calls their implementations.
+        registry: What they have registered.
+        problems: What is wrong with those that were left out.
+    """
+
+    hooks: Hooks
+    registry: Registry
+    problems: list[Problem]
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(kw_only=True)
+class Platform:
+    """What one process works with.
+
+    Args:
+        settings: The deployment's settings.
+        db: The process's connections to the database.
+        hooks: Calls the plugins' implementations.
+        registry: What the plugins have registered.
+        plugins: The plugins that run, by name; the core's own nouns are not among them.
+        problems: What is wrong with those that do not.
+        generation: The number of the set of plugins, which counts up when that changes.
+        circuits: Hooks switched off after repeated failures, in all processes; None for a process of its own.
+        announce: Tells the other processes after a commit that there is news on a topic: `log`, `jobs` or
+            `plugins`. It returns at once and never raises.
+    """
+
+    settings: Settings
+    db: Database
+    hooks: Hooks
+    registry: Registry
+    plugins: Mapping[str, LoadedPlugin] = field(default_factory=dict)
+    problems: Sequence[Problem] = ()
+    generation: int = 0
+    circuits: StoredCircuits | None = None
+    announce: Callable[[str], None] = _silent
+
+
+def core_plugins() -> dict[str, ModuleType]:
+    """Return the core's own nouns, by name."""
+    return {name: importlib.import_module(f"zhike.{name}.plugin") for name in CORE}
+
+
+def assemble(
+    plugins: Mapping[str, object],
+    *,
+    circuits: Circuits | None = None,
+    threads: bool = True,
+    strict: bool = False,
+    hook_seconds: float | None = None,
+) -> Assembled:
+    """Put plugins together: register their hook implementations and collect what they register.
+
+    A plugin with a mistake is left out whole, as if it were not there; the others do not notice.
+
+    Args:
+        plugins: Modules, or objects with implementations as methods, by name; the core's nouns first.
+        circuits: Which hooks are switched off; none ever when absent.
+        threads: Whether synchronous implementations run in a thread.
+        strict: Whether the first problem raises instead.
+        hook_seconds: Budget of a call of an `on_` hook, when it is not the usual one.
+
+    Raises:
+        Refused: With `strict`, for the first problem.
+    """
+    manager = pluggy.PluginManager("zhike")
+    manager.add_hookspecs(hookspecs)
+    registry = Registry()
+    problems: list[Problem] = []
+    mistakes = {name: _declare(manager, name, plugin) for name, plugin in plugins.items()}
+    for name, plugin in plugins.items():
+        core = isinstance(plugin, ModuleType) and plugin.__name__ == f"zhike.{name}.plugin"
+        try:
+            if (mistake := mistakes[name]) is not None:
+                raise mistake
+            others = () if core else plugins.keys() - {name}
+            _add(manager, registry, name, plugin, others, core=core)
+        except Exception as error:
+            if core:
+                raise
+            problems.append(_problem(name, error))
+            if strict:
+                raise Refused(text("{plugin}: {what}", plugin=name, what=problems[-1].text)) from error
+    hooks = Hooks(manager, circuits=circuits, threads=threads, hook_seconds=hook_seconds)
+    return Assembled(hooks, registry, problems)
+
+
+class _AtStage(Exception):
+    """An error with the stage it belongs to."""
+
+    def __init__(self, stage: str, message: Text) -> None:
+        super().__init__(str(message))
+        self.stage = stage
+        self.message = message
+
+
+def _declare(manager: pluggy.PluginManager, name: str, plugin: object) -> Exception | None:
+    """Make the hooks known that a plugin owns, before others implement them: a mistake of theirs is not the owner's."""
+    try:
+        if (specs := getattr(plugin, "hookspecs", None)) is not None:
+            check_specs(name, specs)
+            manager.add_hookspecs(specs)
+    except Exception as error:
+        return error
+    return None
+
+
+def _add(
+    manager: pluggy.PluginManager,
+    registry: Registry,
+    name: str,
+    plugin: object,
+    others: Collection[str],
+    *,
+    core: bool,
+) -> None:
+    try:
+        claims = _claims(plugin)
+        for noun in claims:
+            if noun in others:  # whichever of the two comes first
+                raise Misuse(text("the noun {noun!r} cannot be claimed: it belongs to {owner}", noun=noun, owner=noun))
+        registry.claim(name, claims)
+        _register(manager, name, plugin)
+        registry.add(name, dict(_registered(manager, name, plugin)), core=core)
+    except BaseException as error:
+        registry.disown(name)
+        if manager.has_plugin(name):
+            manager.unregister(name=name)
+        if isinstance(error, Misuse):
+            raise _AtStage("registry", error.message) from error
+        raise
+
+
+def _claims(plugin: object) -> Sequence[str]:
+    claims = getattr(plugin, "CLAIMS", ())
+    if not isinstance(claims, tuple) or not all(isinstance(noun, str) for noun in claims):
+        raise _AtStage("registry", text("CLAIMS is {claims}; expected a tuple of words", claims=repr(claims)))
+    return claims
+
+
+def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
+    check_plugin(manager, plugin)
+    manager.register(plugin, name)
+
+
+def _registered(manager: pluggy.PluginManager, name: str, plugin: object) -> Iterator[tuple[str, Sequence[Any]]]:
+    for kind in KINDS:
+        hook = f"register_{kind}"
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            if implementation.plugin is not plugin:
+                continue
+            structs = _call(hook, implementation.function)
+            if not isinstance(structs, list | tuple):
+                given = type(structs).__name__
+                raise _AtStage("register", text("{hook} returned {given}; expected a list", hook=hook, given=given))
+            yield kind, structs
+
+
+def _call(hook: str, function: Callable[[], Any]) -> Any:
+    """Call a `register_` implementation; whatever it raises, SystemExit too, is the plugin's mistake."""
+    try:
+        return function()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        kind = type(error).__name__
+        raise _AtStage(
+            "register", text("{hook} failed: {kind}: {why}", hook=hook, kind=kind, why=str(error))
+        ) from error
+
+
+def _problem(plugin: str, error: Exception) -> Problem:
+    if isinstance(error, _AtStage):
+        stage, what = error.stage, error.message
+    elif isinstance(error, Refused):
+        stage, what = "register", error.message
+    else:  # pluggy's, about arguments that the hook does not have
+        stage, what = "register", text("{kind}: {why}", kind=type(error).__name__, why=str(error))
+    hint = text(
+        "Mend the plugin or ask its vendor, then restart; `zhike plugin check {plugin}` tells whether it is well",
+        plugin=plugin,
+    )
+    return Problem(plugin=plugin, stage=stage, text=what, hint=hint)

@@ -1,0 +1,79 @@
+"""Routes that show plugins and switch them on and off."""
+
+from __future__ import annotations
+
+from zhike import wire
+from zhike.access.roles import PLUGINS_MANAGE, PLUGINS_READ
+from zhike.api import Call, Route
+from zhike.plugins import overview, switching
+from zhike.plugins.schemas import Changed, EnableRequest, PluginsAnswer
+
+_PLACES = {"name": "The plugin's name"}
+
+
+async def list_plugins(call: Call) -> PluginsAnswer:
+    """List all plugins: which are well, and of the others what is wrong and what mends it."""
+    return await overview.overview(call.host.platform, call.locale)
+
+
+async def enable_plugin(call: Call) -> Changed:
+    """Enable a plugin; the processes load it when they have started anew."""
+    request = wire.decode(call.body, call.body_type, EnableRequest)
+    changed = await switching.enable(call.db, call.actor, call.path["name"], request.resume)
+    call.host.platform.announce("plugins")
+    return Changed(changed)
+
+
+async def disable_plugin(call: Call) -> Changed:
+    """Disable a plugin; its tables and its place in the log stay."""
+    changed = await switching.disable(call.db, call.actor, call.path["name"])
+    call.host.platform.announce("plugins")
+    return Changed(changed)
+
+
+async def close_circuit(call: Call) -> Changed:
+    """Have a hook that was switched off after repeated failures called again."""
+    await switching.close_circuit(call.db, call.actor, call.path["name"], call.path["hook"])
+    call.host.platform.announce("plugins")
+    return Changed(True)
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/plugins",
+        handler=list_plugins,
+        permission=PLUGINS_READ,
+        summary="Plugins and what is wrong with them",
+        answer=PluginsAnswer,
+    ),
+    Route(
+        method="POST",
+        path="/plugins/{name}/enable",
+        handler=enable_plugin,
+        permission=PLUGINS_MANAGE,
+        summary="Enable a plugin",
+        body=EnableRequest,
+        answer=Changed,
+        places=_PLACES,
+        statuses=(409,),
+    ),
+    Route(
+        method="POST",
+        path="/plugins/{name}/disable",
+        handler=disable_plugin,
+        permission=PLUGINS_MANAGE,
+        summary="Disable a plugin",
+        answer=Changed,
+        places=_PLACES,
+    ),
+    Route(
+        method="POST",
+        path="/plugins/{name}/circuits/{hook}/close",
+        handler=close_circuit,
+        permission=PLUGINS_MANAGE,
+        summary="Call a hook again that was switched off",
+        answer=Changed,
+        places={**_PLACES, "hook": "The hook's name"},
+    ),
+)

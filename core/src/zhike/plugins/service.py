@@ -1,0 +1,182 @@
+"""Which plugins are known, enabled and well; every process reads and writes it here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from zhike.i18n import Text
+from zhike.platform import Problem
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from zhike.orm import Connection
+
+FIRST_PARTY = ("imports",)
+"""Plugins of this repository, in distributions `zhike-<name>`, which are enabled when they are first seen."""
+
+
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that discovery has found.
+
+    Args:
+        name: Its name.
+        distribution: The distribution it comes with; empty for a file of the hooks folder.
+        version: The distribution's version, or "".
+    """
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it is enabled when it is first seen."""
+        return not self.distribution or (self.name in FIRST_PARTY and self.distribution.lower() == f"zhike-{self.name}")
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the database knows about a plugin.
+
+    Args:
+        name: Its name.
+        distribution: The distribution it came with; empty for a file of the hooks folder.
+        version: The version seen last.
+        installed: Whether it was there when a process last looked.
+        enabled: Whether it is to run.
+        claims: The nouns it claimed when it was last loaded.
+        problem: Why it does not run, or None.
+        fingerprint: Of the code that passed the trial, or after a `!` of code that hung or crashed there; else None.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    installed: bool
+    enabled: bool
+    claims: tuple[str, ...]
+    problem: Problem | None
+    fingerprint: str | None
+
+
+_KNOWN = "SELECT name, distribution, version, installed, enabled, claims, stage, problem, hint, fingerprint FROM plugin"
+_SEE = """
+WITH found AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[]) AS f (name, distribution, version, enabled)
+), gone AS (
+  UPDATE plugin SET installed = false, updated_at = now() WHERE installed AND name <> ALL ($1::text[])
+)
+INSERT INTO plugin AS p (name, distribution, version, enabled) SELECT * FROM found
+ON CONFLICT (name) DO UPDATE
+SET distribution = excluded.distribution, version = excluded.version, installed = true, updated_at = now()
+WHERE (p.distribution, p.version, p.installed) IS DISTINCT FROM (excluded.distribution, excluded.version, true)
+"""
+_RECORD = """
+UPDATE plugin
+SET claims = $2, stage = $3, problem = $4, hint = $5, fingerprint = $6, updated_at = now()
+WHERE name = $1 AND (claims, stage, problem, hint, fingerprint) IS DISTINCT FROM ($2::text[], $3, $4, $5, $6)
+"""
+
+
+async def known(connection: Connection) -> dict[str, Known]:
+    """Return all plugins that were ever seen and not purged, by name."""
+    return {row["name"]: _known(row) for row in await connection.fetch(f"{_KNOWN} ORDER BY name")}
+
+
+async def see(connection: Connection, installed: Sequence[Installed]) -> dict[str, Known]:
+    """Note which plugins are installed now; the others stay known.
+
+    A plugin that was not known is enabled if it is `trusted`. What is known already costs no write.
+
+    Args:
+        connection: Where to.
+        installed: All that discovery has found, each name once.
+
+    Returns:
+        What `known` returns afterwards.
+    """
+    before = await known(connection)
+    now = {each.name: (each.distribution, each.version) for each in installed}
+    if now != {each.name: (each.distribution, each.version) for each in before.values() if each.installed}:
+        found = sorted(installed, key=lambda each: each.name)  # in one order, so that no two processes wait in a circle
+        await connection.execute(
+            _SEE,
+            [each.name for each in found],
+            [each.distribution for each in found],
+            [each.version for each in found],
+            [each.trusted for each in found],
+        )
+        before = await known(connection)
+    return before
+
+
+async def record(
+    connection: Connection,
+    name: str,
+    problem: Problem | None,
+    *,
+    claims: Sequence[str] = (),
+    fingerprint: str | None = None,
+) -> None:
+    """Note how loading a plugin went; what is known already costs no write.
+
+    Args:
+        connection: Where to.
+        name: A known plugin.
+        problem: Why it does not run, or None if it does.
+        claims: The nouns it claims.
+        fingerprint: Of its code if that was tried, now or earlier, as in `Known`.
+    """
+    why = (problem.stage, encode_text(problem.text), encode_text(problem.hint)) if problem else (None,) * 3
+    await connection.execute(_RECORD, name, list(claims), *why, fingerprint)
+
+
+async def generation(connection: Connection) -> int:
+    """Return how often the set of plugins has changed."""
+    number: int = await connection.fetchval("SELECT coalesce(max(generation), 0) FROM plugin_generation")
+    return number
+
+
+async def bump(connection: Connection) -> None:
+    """Count the generation up inside the caller's transaction: once it is committed, all processes start anew."""
+    await connection.execute(
+        "INSERT INTO plugin_generation AS g (generation) VALUES (1)"
+        " ON CONFLICT (one) DO UPDATE SET generation = g.generation + 1"
+    )
+
+
+def _known(row: asyncpg.Record) -> Known:
+    fields: dict[str, Any] = dict(row)
+    stage, what, hint = (fields.pop(name) for name in ("stage", "problem", "hint"))
+    problem = None
+    if stage is not None:
+        problem = Problem(plugin=fields["name"], stage=stage, text=decode_text(what), hint=decode_text(hint))
+    return Known(**{**fields, "claims": tuple(fields["claims"])}, problem=problem)
+
+
+def encode_text(value: Text) -> str:
+    """Return a text as JSON, from which it can be rendered in any language."""
+    return msgspec.json.encode(_plain(value)).decode()
+
+
+def decode_text(value: str) -> Text:
+    """Return the text that `encode_text` made JSON of."""
+    decoded: Text = _decode(msgspec.json.decode(value))
+    return decoded
+
+
+def _plain(value: object) -> object:
+    """Return a text and its values as JSON knows them; a foreign error's message may hold anything."""
+    if isinstance(value, Text):
+        return {"msgid": value.msgid, "params": {key: _plain(each) for key, each in value.params.items()}}
+    return value if isinstance(value, int | float) else str(value)[:1000].encode(errors="replace").decode()
+
+
+def _decode(value: Any) -> Any:
+    """Return what `_plain` made a JSON value of: texts within texts are shown in the reader's language too."""
+    if isinstance(value, dict):
+        return Text(value["msgid"], {key: _decode(each) for key, each in value["params"].items()})
+    return value

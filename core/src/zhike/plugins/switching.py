@@ -1,0 +1,115 @@
+"""Enabling and disabling plugins, and trying again what was switched off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from zhike.access import audit
+from zhike.errors import Conflict, NotFound
+from zhike.i18n import text
+from zhike.plugins import service
+
+if TYPE_CHECKING:
+    from zhike.access.actor import Actor
+    from zhike.orm import Connection, Database
+
+Resume = Literal["continue", "from_now"]
+"""Where an enabled plugin takes the log up again: where it stopped, or with what comes from now on."""
+
+
+async def enable(db: Database, actor: Actor, name: str, resume: Resume | None = None) -> bool:
+    """Let a plugin run from the next generation on.
+
+    Args:
+        db: The database.
+        actor: Who enables it.
+        name: The plugin.
+        resume: Needed if the plugin read the log before it was disabled.
+
+    Returns:
+        Whether anything was changed; False if it was enabled already.
+
+    Raises:
+        NotFound: If there is no such plugin installed.
+        Conflict: If `resume` is needed and absent.
+    """
+    from zhike.consumers import service as consumers
+
+    async with db.transaction() as connection:
+        plugin = await _lock(connection, name)
+        if not plugin.installed:
+            raise NotFound(text("The plugin {name} is not installed", name=name))
+        if plugin.enabled:
+            return False
+        if await connection.fetchval("SELECT EXISTS (SELECT FROM consumer_cursor WHERE consumer = $1)", name):
+            if resume is None:
+                raise Conflict(
+                    text(
+                        "The plugin {name} has read the log before: say whether it shall go on where it stopped "
+                        "(continue) or leave out what happened meanwhile (from_now)",
+                        name=name,
+                    ),
+                    code="resume",
+                )
+            if resume == "from_now":
+                await consumers.skip_to_now(connection, name)
+        await _set(connection, actor, name, True, {"resume": resume})
+        return True
+
+
+async def disable(db: Database, actor: Actor, name: str) -> bool:
+    """Let a plugin run no longer from the next generation on; its tables and its place in the log stay.
+
+    Args:
+        db: The database.
+        actor: Who disables it.
+        name: The plugin, installed or not.
+
+    Returns:
+        Whether anything was changed; False if it was disabled already.
+
+    Raises:
+        NotFound: If there is no such plugin.
+    """
+    async with db.transaction() as connection:
+        plugin = await _lock(connection, name)
+        if plugin.enabled:
+            await _set(connection, actor, name, False, {})
+        return plugin.enabled
+
+
+async def close_circuit(db: Database, actor: Actor, name: str, hook: str) -> None:
+    """Have a hook of a plugin that was switched off called again.
+
+    Args:
+        db: The database.
+        actor: Who wants to try it again.
+        name: The plugin.
+        hook: The hook.
+
+    Raises:
+        NotFound: If it is not switched off.
+    """
+    async with db.transaction() as connection:
+        status = await connection.execute(
+            "DELETE FROM circuit WHERE plugin = $1 AND hook = $2 AND opened_at IS NOT NULL", name, hook
+        )
+        if status == "DELETE 0":
+            raise NotFound(text("The hook {hook} of the plugin {name} is not switched off", hook=hook, name=name))
+        await audit.record(connection, actor, "plugin.close_circuit", f"plugin:{name}", {"hook": hook})
+
+
+async def _lock(connection: Connection, name: str) -> service.Known:
+    await connection.execute("SELECT FROM plugin WHERE name = $1 FOR UPDATE", name)
+    plugin = (await service.known(connection)).get(name)
+    if plugin is None:
+        raise NotFound(text("There is no plugin {name}", name=name))
+    return plugin
+
+
+async def _set(connection: Connection, actor: Actor, name: str, enabled: bool, details: dict[str, object]) -> None:
+    # Without a fingerprint its code is tried again, also if that has hung or crashed before.
+    sql = "UPDATE plugin SET enabled = $2, fingerprint = NULL, updated_at = now() WHERE name = $1"
+    await connection.execute(sql, name, enabled)
+    await service.bump(connection)
+    await audit.record(connection, actor, "plugin.enable" if enabled else "plugin.disable", f"plugin:{name}", details)

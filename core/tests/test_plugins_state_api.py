@@ -1,0 +1,215 @@
+"""The API of plugins: which are there, which are not well and why, and switching them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from zhike._host.web.app import Application, create_app
+from zhike.access import tokens
+from zhike.access.actor import Actor
+from zhike.settings import Settings
+from zhike.testing.distributions import make_distribution
+
+HEAD = "from zhike.contracts import HealthItem\nfrom zhike.hooks import hookimpl\nfrom zhike.i18n import text\n"
+HEALTHY = f"""{HEAD}
+@hookimpl
+async def provide_health():
+    return [HealthItem(key="queue", ok=True, detail="3"), HealthItem(key="key", ok=False, detail=text("gone"))]
+
+@hookimpl
+async def amend_incoming_events(events):
+    pass
+"""
+SICK = f"{HEAD}\n@hookimpl\nasync def provide_health():\n    raise RuntimeError('13800001111')\n"
+BAD_TEXT = (
+    f"{HEAD}\n@hookimpl\nasync def provide_health():\n    return [HealthItem(key='a', ok=True, detail=text('{{b}}'))]\n"
+)
+
+
+@pytest.fixture
+def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hooks folder with three plugins that run and one that does not, and a distribution nobody has enabled."""
+    folder, site = tmp_path / "hooks", tmp_path / "site"
+    folder.mkdir()
+    files = {"healthy": HEALTHY, "sick": SICK, "badtext": BAD_TEXT, "torn": "import nothing_of_this_name\n"}
+    for name, code in files.items():
+        (folder / f"{name}.py").write_text(code)
+    make_distribution(site, "tagging", {"zhike_tagging.py": HEAD}, version="2.5")
+    monkeypatch.syspath_prepend(str(site))
+
+    async def no_trial(candidates: object, **_: object) -> dict[str, object]:
+        return {}
+
+    monkeypatch.setattr("zhike._host.plugins.trial.run", no_trial)  # which starts processes and is not tested here
+    return folder
+
+
+@pytest_asyncio.fixture
+async def serving(hooks: Path, tmp_path: Path, database_url: str) -> AsyncIterator[Application]:
+    """The web application with these plugins."""
+    settings = Settings(data=tmp_path, database_url=database_url, locale="en", pool_size=4, hooks=hooks)
+    application = create_app(settings, database_url)
+    async with application.services.running():
+        yield application
+    for name in ("zhike_hooks_healthy", "zhike_hooks_sick", "zhike_hooks_badtext"):
+        del sys.modules[name]
+
+
+@pytest_asyncio.fixture
+async def asking(serving: Application) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with an admin's token."""
+    _, secret = await tokens.create(serving.services.db, Actor.command("test"), "admin", "admin")
+    headers = {"authorization": f"Bearer {secret}", "accept-language": "en"}
+    transport = httpx.ASGITransport(serving)
+    async with httpx.AsyncClient(transport=transport, base_url="http://zhike/api/v1", headers=headers) as client:
+        yield client
+
+
+async def plugins(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
+    answer = await client.get("/plugins")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["next"] is None
+    return {item["name"]: item for item in answer.json()["items"]}
+
+
+async def execute(serving: Application, sql: str) -> None:
+    async with serving.services.db.connection() as connection:
+        await connection.execute(sql)
+
+
+async def test_every_plugin_says_how_it_is(asking: httpx.AsyncClient) -> None:
+    found = await plugins(asking)
+    assert {name: item["state"] for name, item in found.items() if name != "imports"} == {
+        "healthy": "ok",
+        "sick": "ok",
+        "badtext": "ok",
+        "torn": "quarantined",
+        "tagging": "disabled",
+    }
+    assert found["healthy"] == {
+        "name": "healthy",
+        "distribution": "",
+        "version": "",
+        "enabled": True,
+        "state": "ok",
+        "stage": None,
+        "problem": None,
+        "hint": None,
+        "hooks": ["amend_incoming_events", "provide_health"],
+        "circuits": [],
+        "health": [{"key": "queue", "ok": True, "detail": "3"}, {"key": "key", "ok": False, "detail": "gone"}],
+    }
+    assert (found["tagging"]["version"], found["tagging"]["distribution"]) == ("2.5", "zhike-tagging")
+    assert found["torn"]["stage"] == "import"
+    assert "nothing_of_this_name" in found["torn"]["problem"]
+    assert found["torn"]["hint"]
+
+
+async def test_a_failing_part_of_health_is_an_item(asking: httpx.AsyncClient) -> None:
+    found = await plugins(asking)
+    for name, kind in [("sick", "RuntimeError"), ("badtext", "KeyError")]:
+        [item] = found[name]["health"]
+        assert (item["key"], item["ok"]) == ("provide_health", False)
+        assert kind in item["detail"]
+        assert "13800001111" not in item["detail"]
+
+
+async def test_problems_are_in_the_readers_language(asking: httpx.AsyncClient, serving: Application) -> None:
+    await execute(
+        serving,
+        """UPDATE plugin SET stage = 'run', problem = '{"msgid": "nested too deeply", "params": {}}',
+             hint = '{"msgid": "{plugin} is enabled, but not installed", "params": {"plugin": "torn"}}'
+           WHERE name = 'torn'""",
+    )
+    english = (await plugins(asking))["torn"]["problem"]
+    asking.headers["accept-language"] = "zh-CN"
+    chinese = (await plugins(asking))["torn"]["problem"]
+    assert english == "nested too deeply"
+    assert chinese != english
+    assert chinese
+
+
+async def test_what_is_gone_is_missing(asking: httpx.AsyncClient, serving: Application) -> None:
+    await execute(serving, "UPDATE plugin SET installed = false WHERE name IN ('healthy', 'tagging')")
+    found = await plugins(asking)
+    assert found["healthy"]["state"] == found["tagging"]["state"] == "missing"
+    assert "not installed" in found["healthy"]["problem"]
+    assert "zhike plugin purge healthy" in found["healthy"]["hint"]
+    assert found["tagging"]["problem"] is None  # nobody waits for it
+
+
+async def test_enabling_and_disabling(asking: httpx.AsyncClient, serving: Application) -> None:
+    announced: list[str] = []
+    serving.services.platform.announce = announced.append
+    before = (await asking.get("/plugins")).json()["generation"]
+    assert (await asking.post("/plugins/tagging/enable", json={})).json() == {"changed": True}
+    assert (await asking.post("/plugins/tagging/enable", json={"resume": None})).json() == {"changed": False}
+    assert (await plugins(asking))["tagging"]["enabled"]
+    assert announced[0] == "plugins"
+    assert (await asking.post("/plugins/tagging/disable")).json() == {"changed": True}
+    answer = (await asking.get("/plugins")).json()
+    assert answer["generation"] == before + 2
+    for path in ("nobody/enable", "nobody/disable", "tagging/circuits/provide_health/close", "%00/enable"):
+        assert (await asking.post(f"/plugins/{path}", json={})).status_code in {400, 404}, path
+    for body in ({"resume": "later"}, {"x": 1}, [], "continue"):
+        assert (await asking.post("/plugins/tagging/enable", json=body)).status_code == 400
+
+
+async def test_enabling_asks_where_to_go_on(asking: httpx.AsyncClient, serving: Application) -> None:
+    await execute(
+        serving,
+        "INSERT INTO consumer (name, live_from, events) VALUES ('tagging', 1, '{*}');"
+        "INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('tagging', 0, 63, 1)",
+    )
+    answer = await asking.post("/plugins/tagging/enable", json={})
+    assert (answer.status_code, answer.json()["code"]) == (409, "resume")
+    answer = await asking.post("/plugins/tagging/enable", json={"resume": "continue"})
+    assert answer.json() == {"changed": True}
+
+
+async def test_circuits_are_shown_and_closed(asking: httpx.AsyncClient, serving: Application) -> None:
+    circuits = serving.services.platform.circuits
+    assert circuits is not None
+    for _ in range(5):
+        found = await plugins(asking)
+    assert circuits.is_open("sick", "provide_health")
+    assert found["sick"]["health"][0]["ok"] is False
+    await circuits.step()
+    found = await plugins(asking)
+    [circuit] = found["sick"]["circuits"]
+    assert circuit["hook"] == "provide_health"
+    assert "RuntimeError" in circuit["error"]
+    assert "13800001111" not in circuit["error"]
+    assert found["healthy"]["circuits"] == []
+    answer = await asking.post("/plugins/sick/circuits/provide_health/close")
+    assert answer.json() == {"changed": True}
+    await circuits.step()
+    assert not circuits.is_open("sick", "provide_health")
+    assert (await plugins(asking))["sick"]["circuits"] == []
+
+
+async def test_processes_that_run_the_newest_generation(asking: httpx.AsyncClient, serving: Application) -> None:
+    generation = (await asking.get("/plugins")).json()["generation"]
+    await execute(
+        serving,
+        f"""DELETE FROM process; INSERT INTO process (id, kind, host, pid, generation, seen_at) VALUES
+              ('a', 'web', 'h', 1, {generation}, now()), ('b', 'runner', 'h', 2, {generation - 1}, now()),
+              ('c', 'runner', 'h', 3, {generation}, now() - interval '1 minute')""",
+    )
+    assert (await asking.get("/plugins")).json()["processes"] == {"newest": 1, "all": 2}
+
+
+@pytest.mark.parametrize(("role", "reads"), [("manager", True), ("agent", False), ("viewer", False)])
+async def test_who_may(asking: httpx.AsyncClient, serving: Application, role: str, reads: bool) -> None:
+    _, secret = await tokens.create(serving.services.db, Actor.command("test"), role, role)
+    asking.headers["authorization"] = f"Bearer {secret}"
+    assert (await asking.get("/plugins")).status_code == (200 if reads else 403)
+    for path in ("tagging/enable", "tagging/disable", "sick/circuits/provide_health/close"):
+        assert (await asking.post(f"/plugins/{path}")).status_code == 403

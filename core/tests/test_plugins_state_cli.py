@@ -1,0 +1,276 @@
+"""`zhike plugin`: what it lists, switches, finds wrong and gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from zhike._host.cli.main import cli
+from zhike._host.plugins.discover import RESERVED
+from zhike.errors import Conflict, NotFound, Refused
+from zhike.orm import TABLES
+from zhike.testing.distributions import make_distribution
+
+HEAD = "from zhike.contracts import CustomerRows, EventType\nfrom zhike.hooks import hookimpl\n"
+ROWS = f"{HEAD}\n@hookimpl\ndef register_customer_rows():\n    return [CustomerRows(table='tagging_tag')]\n"
+MIGRATION = (
+    "from zhike.orm import sql_migration\nID = 'tagging_0001_first'\n"
+    "async def forwards():\n    return sql_migration(ID, 'tagging', {sql!r})\n"
+)
+SQL = "CREATE TABLE tagging_tag (customer_id bigint); CREATE TABLE tagging_b (id int); CREATE TABLE taggings (id int)"
+
+
+class Machine:
+    """A database, a hooks folder and a folder of distributions.
+
+    Args:
+        folder: An empty folder.
+        url: A migrated database.
+    """
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.hooks = folder / "hooks"
+        self.site = folder / "site"
+        self.hooks.mkdir()
+        self.url = url
+
+    def zhike(self, *arguments: str, stdin: str = "") -> Result:
+        """Run the command in this process."""
+        result = CliRunner().invoke(cli, arguments, input=stdin)
+        assert result.exception is None or isinstance(
+            result.exception, SystemExit | Refused | Conflict | NotFound | click.Abort
+        ), result.exc_info
+        return result
+
+    def sql(self, statement: str) -> list[tuple[object, ...]]:
+        """Ask the database."""
+
+        async def run() -> list[tuple[object, ...]]:
+            connection = await asyncpg.connect(self.url)
+            try:
+                return [tuple(row) for row in await connection.fetch(statement)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
+    def install(self, sql: str = SQL, plugin: str = ROWS, requires: str = "zhike") -> None:
+        """Install the plugin `tagging`."""
+        files = {
+            "zhike_tagging/plugin.py": plugin,
+            "zhike_tagging/__init__.py": "",
+            "zhike_tagging/piccolo_migrations/tagging_0001_first.py": MIGRATION.format(sql=sql),
+        }
+        make_distribution(self.site, "tagging", files, version="2.5", requires=(requires,))
+        importlib.invalidate_caches()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A machine on which nothing is installed yet."""
+    made = Machine(tmp_path, database_url)
+    for name, value in {
+        "ZHIKE_DATABASE_URL": database_url,
+        "ZHIKE_DATA": str(tmp_path / "data"),
+        "ZHIKE_HOOKS": str(made.hooks),
+        "ZHIKE_LOCALE": "en",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(made.site))
+    monkeypatch.setattr(sys, "path", sys.path)  # `check PATH` puts the folder there
+    before = set(sys.modules)
+    yield made
+    for name in set(sys.modules) - before:
+        if name.startswith(("zhike_tagging", "zhike_hooks_", "acme_")):
+            del sys.modules[name]
+
+
+def test_list_says_what_is_there_and_what_is_wrong(machine: Machine) -> None:
+    machine.install()
+    (machine.hooks / "note.py").write_text("import nothing_of_this_name\n")
+    (machine.hooks / "event.py").write_text("")
+    result = machine.zhike("plugin", "list")
+    lines = result.output.splitlines()
+    assert "note\t-\tok" in lines  # nobody has loaded it yet
+    assert "tagging\t2.5\tdisabled" in lines
+    assert lines[lines.index("event\t-\tquarantined") + 1].startswith("  'event' is a word of the core")
+    assert machine.zhike("migrate").exit_code == 3
+    lines = machine.zhike("plugin", "list").output.splitlines()
+    place = lines.index("note\t-\tquarantined")
+    assert "nothing_of_this_name" in lines[place + 1]
+    assert lines[place + 2].startswith("  Install what provides the module")
+    (machine.hooks / "note.py").unlink()
+    assert "note\t-\tmissing" in machine.zhike("plugin", "list").output
+
+
+def test_a_plugins_life(machine: Machine) -> None:
+    machine.install()
+    assert machine.zhike("plugin", "list").exit_code == 0
+    result = machine.zhike("plugin", "enable", "tagging")
+    assert result.output == "tagging is enabled; run `zhike migrate`, which also tells what is wrong with it\n"
+    assert "migrated tagging_0001_first" in machine.zhike("migrate").output
+    assert machine.zhike("plugin", "check", "tagging").output == "zhike-tagging 2.5: nothing is wrong\n"
+    assert isinstance(machine.zhike("plugin", "purge", "tagging", "--yes").exception, Conflict)
+    assert machine.zhike("plugin", "disable", "tagging").output == "tagging is disabled\n"
+    assert machine.sql("SELECT to_regclass('tagging_tag')::text") == [("tagging_tag",)]
+    assert isinstance(machine.zhike("plugin", "enable", "nobody").exception, NotFound)
+
+
+def test_enable_wants_to_know_where_to_go_on(machine: Machine) -> None:
+    machine.install()
+    machine.zhike("plugin", "list")
+    machine.sql("INSERT INTO consumer (name, live_from, events) VALUES ('tagging', 1, '{*}')")
+    machine.sql("INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('tagging', 0, 63, 1)")
+    assert "continue" in str(machine.zhike("plugin", "enable", "tagging").exception)
+    assert machine.zhike("plugin", "enable", "tagging", "--resume", "continue").exit_code == 0
+    assert machine.sql("SELECT enabled FROM plugin WHERE name = 'tagging'") == [(True,)]
+
+
+UNDECLARED = "CREATE TABLE tagging_tag (customer_id bigint); CREATE TABLE tagging_x (friend_customer_id bigint)"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"requires": "zhike>=99"}, "version: tagging 2.5 needs zhike>=99"),
+        ({"plugin": "import nothing_of_this_name"}, "import: its import failed: ModuleNotFoundError"),
+        ({"plugin": f"{HEAD}\n@hookimpl\ndef on_nothing():\n    pass\n"}, "register: there is no hook on_nothing"),
+        ({"plugin": ROWS.replace("tagging_tag", "event")}, "registry: "),
+        ({"sql": UNDECLARED}, "migration: tagging_x.friend_customer_id holds customers"),
+        ({"sql": "SELECT 1 / 0"}, "migration: Migration tagging_0001_first failed and nothing was changed: division"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_check_finds_what_the_loader_would(machine: Machine, wrong: dict[str, str], said: str) -> None:
+    machine.install(**wrong)
+    result = machine.zhike("plugin", "check", "tagging")
+    assert result.exit_code == 1
+    assert result.output.startswith(f"zhike-tagging 2.5: {said}")
+    assert len(result.output.splitlines()) == 2  # the other line mends it
+    assert machine.sql("SELECT to_regclass('tagging_tag')::text") == [(None,)]
+    assert machine.sql("SELECT enabled FROM plugin WHERE name = 'tagging'") in ([], [(False,)])
+
+
+def test_check_sees_what_collides_with_an_enabled_plugin(machine: Machine) -> None:
+    machine.install(plugin=f"{HEAD}\nCLAIMS = ('stamp',)\n")
+    (machine.hooks / "note.py").write_text("CLAIMS = ('stamp',)\n")
+    result = machine.zhike("plugin", "check", "tagging")
+    assert result.exit_code == 1
+    assert "stamp" in result.output
+    assert machine.zhike("plugin", "check", "note").exit_code == 0
+
+
+def test_check_takes_a_file_or_a_folder(machine: Machine, tmp_path: Path) -> None:
+    file = tmp_path / "greet.py"
+    file.write_text(HEAD)
+    assert machine.zhike("plugin", "check", str(file)).output.endswith("greet.py: nothing is wrong\n")
+    file.write_text("1 +")
+    assert "SyntaxError" in machine.zhike("plugin", "check", str(file)).output
+    (tmp_path / "event.py").write_text("")
+    assert "is a word of the core" in machine.zhike("plugin", "check", str(tmp_path / "event.py")).output
+    project = tmp_path / "acme"
+    (project / "src" / "acme_stamps").mkdir(parents=True)
+    (project / "src" / "acme_stamps" / "__init__.py").write_text("")
+    (project / "src" / "acme_stamps" / "plugin.py").write_text(HEAD)
+    pyproject = project / "pyproject.toml"
+    pyproject.write_text(
+        '[project]\nname = "acme-stamps"\nversion = "3.1"\ndependencies = ["zhike"]\n'
+        '[project.entry-points."zhike.plugins"]\nstamps = "acme_stamps.plugin"\n'
+    )
+    assert machine.zhike("plugin", "check", str(project)).output == "acme-stamps 3.1: nothing is wrong\n"
+    assert machine.sql("SELECT name FROM plugin WHERE name IN ('stamps', 'greet')") == []
+    pyproject.write_text('[project]\nname = "acme-stamps"\n')
+    assert isinstance(machine.zhike("plugin", "check", str(project)).exception, Refused)
+    assert isinstance(machine.zhike("plugin", "check", str(tmp_path / "nothing")).exception, NotFound)
+
+
+def test_purge_gives_up_all_and_only_what_the_plugin_had(machine: Machine) -> None:
+    machine.install()
+    machine.zhike("plugin", "list")
+    machine.zhike("plugin", "enable", "tagging")
+    machine.zhike("migrate")
+    for name in ("tagging", "taggings"):
+        machine.sql(f"INSERT INTO consumer (name, live_from, events) VALUES ('{name}', 1, '{{*}}')")
+        machine.sql(
+            f"INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('{name}', 0, 63, 1)"
+        )
+        machine.sql(f"INSERT INTO circuit VALUES ('{name}', 'provide_health', 5, now(), 'x')")
+        machine.sql(f"""INSERT INTO schedule (name, job, cron, zone, payload, next_at, plugin)
+                        VALUES ('{name}.s', '{name}.j', '* * * * *', 'UTC', '{{}}', now(), '{name}')""")
+        machine.sql(f"""INSERT INTO job (name, queue, payload, due_at, origin, plugin)
+                        VALUES ('{name}.j', 'default', '{{}}', now(), 'system', '{name}')""")
+    machine.zhike("plugin", "disable", "tagging")
+    refused = machine.zhike("plugin", "purge", "tagging", stdin="n\n")
+    assert "Drop tagging_b, tagging_tag and forget the jobs of tagging" in refused.output
+    assert refused.exit_code == 1
+    assert machine.sql("SELECT to_regclass('tagging_b')::text") == [("tagging_b",)]
+    result = machine.zhike("plugin", "purge", "tagging", stdin="y\n")
+    assert result.output.endswith("dropped tagging_b\ndropped tagging_tag\ntagging is purged\n")
+    assert machine.sql("SELECT relname FROM pg_class WHERE relname LIKE 'tagging%' AND relkind = 'r'") == [
+        ("taggings",)
+    ]
+    left = {
+        "consumer": "name", "consumer_cursor": "consumer", "circuit": "plugin", "schedule": "plugin", "job": "plugin",
+    }  # fmt: skip
+    for table, column in left.items():
+        assert machine.sql(f"SELECT {column} FROM {table} WHERE {column} LIKE 'tagging%'") == [("taggings",)], table
+    assert machine.sql("SELECT * FROM migration WHERE app_name = 'tagging'") == []
+    assert machine.sql("SELECT * FROM customer_rows WHERE plugin = 'tagging'") == []
+    # It is installed still: it must not come back by itself.
+    assert machine.sql("SELECT enabled FROM plugin WHERE name = 'tagging'") == [(False,)]
+    assert machine.sql("SELECT action FROM audit ORDER BY id DESC LIMIT 1") == [("plugin.purge",)]
+
+
+def test_purge_works_when_the_code_is_gone(machine: Machine) -> None:
+    machine.sql("INSERT INTO plugin (name, enabled, installed) VALUES ('gone', true, false)")
+    machine.sql("CREATE TABLE gone_rows (customer_id bigint)")
+    machine.sql("INSERT INTO customer_rows VALUES ('gone', 'gone_rows', 'customer_id', 'hook', 'hook')")
+    assert isinstance(machine.zhike("plugin", "purge", "gone", "--yes").exception, Conflict)
+    machine.zhike("plugin", "disable", "gone")
+    assert machine.zhike("plugin", "purge", "gone", "--yes").exit_code == 0
+    assert machine.sql("SELECT to_regclass('gone_rows')::text") == [(None,)]
+    assert machine.sql("SELECT * FROM plugin WHERE name = 'gone'") == []
+    assert machine.sql("SELECT * FROM customer_rows WHERE plugin = 'gone'") == []
+    assert isinstance(machine.zhike("plugin", "purge", "gone", "--yes").exception, NotFound)
+
+
+def test_purge_waits_for_processes_that_may_run_it_still(machine: Machine) -> None:
+    machine.sql("INSERT INTO plugin (name, enabled, installed) VALUES ('gone', true, false)")
+    generation = "(SELECT coalesce(max(generation), 0) FROM plugin_generation)"
+    machine.sql(f"INSERT INTO process VALUES ('a', 'web', 'h', 1, {generation}, now(), now())")
+    machine.zhike("plugin", "disable", "gone")
+    refused = machine.zhike("plugin", "purge", "gone", "--yes")
+    assert "have not started anew" in str(refused.exception)
+    machine.sql("UPDATE process SET seen_at = now() - interval '1 minute'")
+    assert machine.zhike("plugin", "purge", "gone", "--yes").exit_code == 0
+
+
+def test_purge_leaves_alone_what_others_have_built_upon_it(machine: Machine) -> None:
+    machine.sql("INSERT INTO plugin (name, enabled, installed) VALUES ('gone', false, false)")
+    machine.sql("CREATE TABLE gone_rows (id int PRIMARY KEY)")
+    machine.sql("CREATE VIEW ours AS SELECT id FROM gone_rows")
+    refused = machine.zhike("plugin", "purge", "gone", "--yes")
+    assert "view ours depends on table gone_rows" in str(refused.exception)
+    assert machine.sql("SELECT name FROM plugin WHERE name = 'gone'") == [("gone",)]
+
+
+@pytest.mark.parametrize("name", ["event", "customer", "plugin"])
+def test_purge_never_touches_the_cores_tables(machine: Machine, name: str) -> None:
+    machine.sql(f"INSERT INTO plugin (name, enabled, installed) VALUES ('{name}', false, false)")
+    before = machine.sql("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY 1")
+    assert machine.zhike("plugin", "purge", name, "--yes").exit_code == 0
+    assert machine.sql("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY 1") == before
+
+
+def test_no_plugin_has_a_name_that_tables_of_the_core_begin_with() -> None:
+    modules = [importlib.import_module(name) for name in TABLES]
+    names = {getattr(module, name)._meta.tablename for module in modules for name in module.__all__}
+    assert {name.partition("_")[0] for name in names if "_" in name} <= RESERVED

@@ -1,0 +1,122 @@
+"""A dry run: every row is read and checked, the stored events are only looked at."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from zoneinfo import ZoneInfo
+
+from zhike.customers.identities import mask
+from zhike.events.checks import KnownTypes
+from zhike.events.schemas import CheckedEvent
+from zhike.money import to_major
+from zhike.orm import Connection
+from zhike.platform import Platform
+from zhike_imports.run import batches
+from zhike_imports.schemas import Batch, Plan, Preview
+
+SHOWN_ROWS = 10
+SHOWN_REJECTED = 5
+_CELL = 32
+
+# What is stored under the same id, and what is another row's event of the same customer with the same name,
+# time and amount: probably the same file in another shape.
+_COMPARE = """
+SELECT count(*) FILTER (WHERE stored), count(*) FILTER (WHERE alike AND NOT stored)
+FROM (
+  SELECT
+    EXISTS (SELECT FROM event WHERE event.message_id = given.message_id) AS stored,
+    EXISTS (
+      SELECT FROM identity JOIN event USING (customer_id)
+      WHERE identity.namespace = given.namespace AND identity.value = given.value
+        AND event.occurred_at = given.occurred_at AND event.name = given.name
+        AND event.amount IS NOT DISTINCT FROM given.amount) AS alike
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[])
+    AS given (message_id, namespace, value, name, occurred_at, amount)) AS compared
+"""
+
+
+async def preview(
+    platform: Platform, plan: Plan, *, on_progress: Callable[[int], None] = lambda position: None
+) -> Preview:
+    """Read a whole file as an import would, and write nothing.
+
+    Args:
+        platform: The process's platform.
+        plan: The import.
+        on_progress: Called with the bytes read so far after each batch.
+    """
+    result = Preview()
+    types = KnownTypes(platform.registry.event_types)
+    for batch in batches.read(plan, platform.settings, types=types):
+        result.rows += len(batch.rows)
+        result.rejected += len(batch.rejected)
+        _show(result, batch, platform.settings.zone)
+        async with platform.db.connection() as connection:
+            stored, alike = await _compare(connection, batch.events)
+        result.stored += stored
+        result.alike += alike
+        result.fresh += len(batch.events) - stored
+        on_progress(batch.position)
+    return result
+
+
+def drawn(table: Sequence[Sequence[str]]) -> str:
+    """Return rows as lines of aligned columns; a Chinese character is two wide."""
+    cut = [[_cut(cell) for cell in row] for row in table]
+    widths = [max(map(_width, column)) for column in zip(*cut, strict=True)]
+    return "\n".join(
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cut
+    )
+
+
+async def _compare(connection: Connection, events: Sequence[CheckedEvent]) -> tuple[int, int]:
+    found = await connection.fetchrow(
+        _COMPARE,
+        [event.message_id for event in events],
+        [event.identities[0][0] for event in events],
+        [event.identities[0][1] for event in events],
+        [event.name for event in events],
+        [event.occurred_at for event in events],
+        [event.amount for event in events],
+    )
+    assert found is not None  # noqa: S101  # an aggregate always gives a row
+    return found[0], found[1]
+
+
+def _show(result: Preview, batch: Batch, zone: ZoneInfo) -> None:
+    if not result.table:
+        result.table.append(["row", "name", "occurred_at", "identities", "amount", "traits", "properties"])
+    for event in batch.events[: SHOWN_ROWS + 1 - len(result.table)]:
+        result.table.append([str(batch.rows[event.index].number), *_cells(event, zone)])
+    for rejection in batch.rejected[: SHOWN_REJECTED - len(result.reasons)]:
+        result.reasons.append((batch.rows[rejection.index], rejection))
+
+
+def _cells(event: CheckedEvent, zone: ZoneInfo) -> list[str]:
+    amount = ""
+    if event.amount is not None and event.currency is not None:
+        amount = f"{to_major(event.amount, event.currency)} {event.currency}"
+    return [
+        event.name,
+        event.occurred_at.astimezone(zone).isoformat(" ", "seconds"),
+        ", ".join(f"{namespace}:{_masked(namespace, value)}" for namespace, value in event.identities),
+        amount,
+        ", ".join(f"{key}={_masked(key, str(value))}" for key, value in (event.traits or {}).items()),
+        event.properties,
+    ]
+
+
+def _masked(name: str, value: str) -> str:
+    return mask(value) if name in {"phone", "email"} else value
+
+
+def _width(cell: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in cell)
+
+
+def _cut(cell: str) -> str:
+    # Control characters of a value must not reach the terminal.
+    shown = "".join(character if character.isprintable() else "·" for character in cell[:_CELL])
+    return shown if len(cell) <= _CELL else shown[:-1] + "…"
