@@ -12,14 +12,12 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import asyncpg
 import httpx
 import psutil
-from click.testing import CliRunner
 
-from zhike._host.cli.main import cli
 from zhike._host.database import attach
 
 BATCH = 50
@@ -79,33 +77,34 @@ class Installation:
         self.port = 0
         self.log = data.parent / "server.log"
         self.process: subprocess.Popen[str] | None = None
-        # In a thread of its own: the caller may be in an event loop, and commands run one themselves.
-        with ThreadPoolExecutor(1) as thread:
-            self.headers = {"authorization": f"Bearer {thread.submit(self._make, plugin).result()}"}
-
-    def _make(self, plugin: str | None) -> str:
-        """Migrate, add the plugin, and return a token's secret."""
-        runner = CliRunner(env=self.environment)
-        migrated = runner.invoke(cli, ["migrate"])
-        assert migrated.exit_code == 0, migrated.output
+        self._run("migrate")
         if plugin is not None:
-            (self.data / "hooks").mkdir()
-            (self.data / "hooks" / "probe.py").write_text(plugin)
-            asyncio.run(_execute(self.data, TABLES))
-        return runner.invoke(cli, ["token", "create", "load", "--role", "manager"]).output.split()[-1]
+            (data / "hooks").mkdir()
+            (data / "hooks" / "probe.py").write_text(plugin)
+            with ThreadPoolExecutor(1) as thread:  # the caller may be in an event loop
+                thread.submit(asyncio.run, _execute(data, TABLES)).result()
+        secret = self._run("token", "create", "load", "--role", "manager").split()[-1]
+        self.headers = {"authorization": f"Bearer {secret}"}
+
+    def popen(self, *arguments: str, stderr: IO[str] | int | None = None) -> subprocess.Popen[str]:
+        """Start a `zhike` command."""
+        code = "from zhike._host.cli.main import main; main()"
+        environment = {**os.environ, **self.environment}
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
+
+    def _run(self, *arguments: str) -> str:
+        """Run a `zhike` command and return what it printed."""
+        process = self.popen(*arguments)
+        printed, _ = process.communicate()
+        assert process.returncode == 0, arguments
+        return printed
 
     def start(self, *arguments: str) -> None:
         """Start the server, on the same port each time, and wait until it is ready."""
         self.close()
-        code = "from zhike._host.cli.main import main; main()"
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", code, "serve", "--port", str(self.port), *arguments],
-                env={**os.environ, **self.environment},
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
+            self.process = self.popen("serve", "--port", str(self.port), *arguments, stderr=log)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith("ready "), line
@@ -122,9 +121,13 @@ class Installation:
     def _processes(self, message: str) -> list[psutil.Process]:
         """Return the children that have said so in the log."""
         assert self.process is not None
-        lines = [json.loads(line) for line in self.log.read_text().splitlines(keepends=True) if line.startswith("{")]
-        told = {line["process"] for line in lines if line["message"] == message}
+        told = {line["process"] for line in self.logged() if line["message"] == message}
         return [each for each in psutil.Process(self.process.pid).children() if each.pid in told]
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Return what the server has logged."""
+        lines = self.log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def close(self) -> None:
         """Kill what runs."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 import zhike_limits
 from zhike.events.decode import decode_events
@@ -20,6 +21,8 @@ from zhike_embedded import binaries
 from zhike_limits import sql
 from zhike_limits.cluster import BareCluster
 from zhike_limits.events import Load, bodies, columns
+from zhike_limits.pipeline import identity_and_events
+from zhike_limits.tickets import RedisServer, noop_rate
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CUSTOMERS = 200
@@ -96,6 +99,35 @@ async def test_the_raw_ingest_leaves_what_the_product_leaves(
         assert await sql.store(connection, columns(LOAD)[0], NOW) == 0
 
 
+async def test_identity_and_events_alone_are_the_raw_ingest_without_its_stats(empty_database_url: str) -> None:
+    await sql.make_schema(empty_database_url)
+    async with await sql.open_pool(empty_database_url) as pool:
+        await _seed(pool)
+        assert await identity_and_events(pool, columns(LOAD)) > 0
+        expected = {batch: sorted(columns(LOAD)[batch].message_id) for batch in range(LOAD.batches)}
+        rows = await pool.fetch("SELECT batch_id, message_id FROM event WHERE behaviour ORDER BY batch_id, message_id")
+        stored: dict[int, list[str]] = {}
+        for batch_id, message_id in rows:
+            stored.setdefault(batch_id, []).append(message_id)
+        assert list(stored.values()) == list(expected.values())
+        assert await pool.fetchval("SELECT count(*) FROM customer WHERE id > $1", CUSTOMERS) > 0
+        assert await pool.fetchval("SELECT count(*) FROM customer_event_stat") == 0
+
+
+@pytest.mark.skipif(RedisServer.program() is None, reason="redis-server is not installed")
+async def test_arq_does_all_jobs_on_a_redis_that_leaves_nothing_behind(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    redis = await server.start()
+    try:
+        for count in (1, 1500):
+            assert await noop_rate(redis, count) > 0
+        assert await redis.keys() == [b"arq:queue:health-check"]
+    finally:
+        await redis.aclose(close_connection_pool=True)
+        await server.stop()
+    assert os.listdir(tmp_path) == []
+
+
 async def test_a_bare_cluster_starts_and_stops(tmp_path: Path) -> None:
     cluster = BareCluster(binaries(), tmp_path)
     assert cluster.initdb() > 0
@@ -108,7 +140,7 @@ async def test_a_bare_cluster_starts_and_stops(tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "postmaster.pid").exists()
 
 
-async def _seed(connection: sql.Connection) -> None:
+async def _seed(connection: sql.Connection | sql.Pool) -> None:
     for statement in sql.SEED_CUSTOMERS:
         await connection.execute(statement, CUSTOMERS)
     await connection.execute("SELECT setval(pg_get_serial_sequence('customer', 'id'), $1)", CUSTOMERS)

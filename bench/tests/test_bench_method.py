@@ -12,6 +12,8 @@ from zhike_bench import main, report
 from zhike_bench.bars import BARS, judge
 from zhike_bench.pairs import interleave
 from zhike_bench.rows import ROWS
+from zhike_bench.rows.queue import quantile
+from zhike_limits.tickets import RedisServer
 
 
 async def test_sides_take_turns_and_the_warm_up_does_not_count() -> None:
@@ -61,6 +63,15 @@ def test_a_bar_may_differ_with_the_scale() -> None:
     assert judge("D3", 1, [0.01], 1, 1).bar == pytest.approx(1 / 1000)
 
 
+@pytest.mark.parametrize(("identifier", "scale", "gates"), [("Q3", 1, True), ("Q3", 0.1, False), ("I6", 1, False)])
+def test_some_rows_fail_a_run_only_at_full_size_or_never(identifier: str, scale: float, gates: bool) -> None:
+    row = judge(identifier, scale, [0.1], 1, 10)
+    assert row.failed
+    assert BARS[identifier].gates(scale) is gates
+    (line,) = report.lines([("", row)], scale)
+    assert (" FAILS " in line, " below* " in line) == (gates, not gates)
+
+
 def test_of_two_variants_the_worse_one_counts() -> None:
     good, bad = judge("I1", 1, [0.9], 1, 1), judge("I1", 1, [0.6], 1, 1)
     assert report.worst([("batches of 100", good), ("batches of 1000", bad)]) is bad
@@ -79,12 +90,27 @@ def test_rows_are_written_as_the_contract_says(tmp_path: Path) -> None:
 
 def test_every_bar_has_its_row_and_every_line_says_how_it_went() -> None:
     assert set(ROWS) == set(BARS)
-    (good,) = report.lines([("", judge("I5", 1, [3.5], 7, 2))])
+    (good,) = report.lines([("", judge("I5", 1, [3.5], 7, 2))], 1)
     assert " ok " in good
-    (low,) = report.lines([("", judge("I5", 1, [2.5], 5, 2))])
+    (low,) = report.lines([("", judge("I5", 1, [2.5], 5, 2))], 1)
     assert " below " in low
-    (bad,) = report.lines([("", judge("I5", 1, [1.0], 2, 2))])
+    (bad,) = report.lines([("", judge("I5", 1, [1.0], 2, 2))], 1)
     assert " FAILS " in bad
+
+
+def test_a_row_that_cannot_be_measured_here_says_so_and_is_not_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(RedisServer, "program", staticmethod(lambda: None))
+    shown: list[str] = []
+    assert main.run(scale=0.001, only="Q2", file=tmp_path / "rows.json", pairs=1, show=shown.append)
+    assert [line for line in shown if line.startswith("Q2 ") and "SKIPPED: redis-server is not installed" in line]
+    assert json.loads((tmp_path / "rows.json").read_text()) == []
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1, 100), (0.001, 1)])
+def test_a_quantile_is_one_of_the_values(share: float, value: int) -> None:
+    assert quantile(list(range(100, 0, -1)), share) == value
 
 
 def test_an_unknown_row_is_refused_by_name() -> None:

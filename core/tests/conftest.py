@@ -7,21 +7,17 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
 from zhike.settings import Settings
 
 if TYPE_CHECKING:
     # Imported where they are used: most tests need no web application.
-    import httpx
 
-    from zhike._host.web.app import Application
     from zhike.orm import Database
     from zhike.platform import Platform
 
@@ -29,10 +25,10 @@ MakePlatform = Callable[..., "Platform"]
 MakeToken = Callable[..., Awaitable[str]]
 
 
-@pytest.fixture(scope="session")
-def with_plugins() -> bool:
+@pytest.fixture
+def plugins() -> tuple[str, ...]:
     """The core is tested by itself."""
-    return False
+    return ()
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +44,6 @@ def _no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> Settings:
-    """The settings of an installation on the test's own database; texts are in English."""
-    return Settings(data=tmp_path, database_url=database_url, locale="en", pool_size=4)
-
-
-@pytest.fixture
 def make_platform(settings: Settings) -> MakePlatform:
     """Puts plugins together on a database, `make_platform(db, stamps=Stamps())`; with some of the core's nouns."""
     from zhike.access import plugin as access
@@ -66,46 +56,6 @@ def make_platform(settings: Settings) -> MakePlatform:
         return Platform(settings=settings, db=db, hooks=assembled.hooks, registry=assembled.registry, announce=announce)
 
     return make
-
-
-@pytest_asyncio.fixture
-async def app(settings: Settings, database_url: str) -> AsyncIterator[Application]:
-    """The web application, started."""
-    from zhike._host.web.app import create_app
-
-    application = create_app(settings, database_url)
-    async with application.services.running():
-        yield application
-
-
-@pytest.fixture
-def make_token(app: Application) -> MakeToken:
-    """Makes a token with a role, `await make_token("viewer")`, and returns its secret."""
-
-    from zhike.access import tokens
-    from zhike.access.actor import Actor
-
-    async def make(role: str, *, expires_at: datetime | None = None) -> str:
-        _, secret = await tokens.create(app.services.db, Actor.command("test"), role, role, expires_at=expires_at)
-        return secret
-
-    return make
-
-
-@pytest_asyncio.fixture
-async def anonymous(app: Application) -> AsyncIterator[httpx.AsyncClient]:
-    """A client without a token."""
-    import httpx
-
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zhike") as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture
-async def client(anonymous: httpx.AsyncClient, make_token: MakeToken) -> httpx.AsyncClient:
-    """A client with an admin's token."""
-    anonymous.headers["authorization"] = f"Bearer {await make_token('admin')}"
-    return anonymous
 
 
 class RedisServer:

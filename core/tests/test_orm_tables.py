@@ -67,6 +67,12 @@ async def test_text_keys_compare_by_code_point(database):
         *("identity.namespace", "identity.value"),
         *("event.message_id", "event.name", "event.currency"),
         *("customer_event_stat.name", "customer_event_stat.currency", "event_type.name"),
+        *("consumer.name", "consumer_cursor.consumer", "consumer_attempt.consumer"),
+        *("dead_letter.consumer", "dead_letter.message_id", "dead_letter.event_name"),
+        *("job.name", "job.queue", "job.key", "job.state", "job.plugin"),
+        *("schedule.name", "schedule.job", "schedule.plugin"),
+        *("plugin.name", "circuit.plugin", "circuit.hook", "process.id"),
+        *("customer_rows.plugin", "customer_rows.table_name", "customer_rows.column_name"),
     }
 
 

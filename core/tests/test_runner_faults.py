@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -210,9 +209,8 @@ async def test_a_plugin_that_blocks_the_runner_has_it_replaced_and_the_rest_goes
         assert (await client.post(f"{url}/events", json={"events": events})).status_code == 200
         took = await all_done(installation, 39, 120)
         assert (await client.get(f"{url}/customers")).status_code == 200
-    lines = [json.loads(line) for line in installation.log.read_text().splitlines() if line.startswith("{")]
-    blocked = [line for line in lines if line["level"] == "critical"]
-    ended = [line for line in lines if "ended with status 70" in line["message"]]
+    blocked = [line for line in installation.logged() if line["level"] == "critical"]
+    ended = [line for line in installation.logged() if "ended with status 70" in line["message"]]
     with attach(installation.data) as database:
         assert (await effects(database)).seen_events == 39
     print(f"watchdog: {len(ended)} runners replaced, the other 39 of 40 events done after {took:.1f} s")
@@ -247,14 +245,7 @@ def test_further_runners_beside_a_server_work_and_end_in_order(make: Make) -> No
     installation = make()
     installation.start("--runner", "0")
     assert installation.runners() == []
-    code = "from zhike._host.cli.main import main; main()"
-    worker = subprocess.Popen(
-        [sys.executable, "-c", code, "worker", "--processes", "2"],
-        env={**os.environ, **installation.environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    worker = installation.popen("worker", "--processes", "2", stderr=subprocess.PIPE)
     try:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready worker\n"

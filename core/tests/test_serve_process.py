@@ -66,6 +66,12 @@ Serve = Callable[..., Serving]
 
 
 @pytest.fixture
+def migrated(database_url: str, tmp_path: Path) -> None:
+    """Has the database made ready for the plugins as well, which servers find though the tests do not."""
+    run_command(database_url, tmp_path, "migrate")
+
+
+@pytest.fixture
 def serve(database_url: str, tmp_path: Path) -> Iterator[Serve]:
     """Starts servers on the test's database; they are killed after the test."""
     started: list[Serving] = []
@@ -85,7 +91,7 @@ def serve(database_url: str, tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.mark.parametrize(("mode", "number"), [("--single", signal.SIGTERM), ("--web=2", signal.SIGINT)])
-def test_one_ready_line_and_a_clean_end(serve: Serve, mode: str, number: int) -> None:
+def test_one_ready_line_and_a_clean_end(serve: Serve, migrated: None, mode: str, number: int) -> None:
     serving = serve(mode)
     url = serving.ready()
     assert httpx.get(f"{url}/health/ready").json() == {"status": "ok"}
@@ -144,7 +150,7 @@ from zhike.hooks import hookimpl
 
 @hookimpl
 async def on_events_recorded(events, mode, work):
-    for event in events:
+    for event in (event for event in events if event.behaviour):
         print("heard", (datetime.now(UTC) - event.recorded_at).total_seconds(), flush=True)
 """
 
@@ -160,8 +166,8 @@ def test_a_file_in_the_hooks_folder_hears_of_events_at_once(
     url = serving.ready()
     made = run_command(database_url, tmp_path, "token", "create", "shop", "--role", "manager")
     with httpx.Client(headers={"authorization": f"Bearer {made.split()[-1]}"}, base_url=url, timeout=30) as client:
-        for _ in range(12):
-            time.sleep(0.7)  # long enough for everybody to have nothing to do and look seldom
+        for _ in range(7):
+            time.sleep(0.6)  # long enough for everybody to have nothing to do and look seldom
             event = {"name": "app.login", "identities": {"external_id": "c"}}
             assert client.post("/api/v1/events", json={"events": [event]}).status_code == 200
         time.sleep(1)
@@ -169,8 +175,8 @@ def test_a_file_in_the_hooks_folder_hears_of_events_at_once(
     assert status == 0
     seconds = sorted(float(line.split()[1]) for line in out.splitlines() if line.startswith("heard"))
     print(f"{carrier}: events are heard of after {seconds[0] * 1000:.0f} to {seconds[-1] * 1000:.0f} ms")
-    assert len(seconds) == 12
-    assert seconds[5] <= 0.1
+    assert len(seconds) == 7
+    assert seconds[3] <= 0.1
 
 
 def run_command(url: str, data: Path, *arguments: str) -> str:
@@ -200,7 +206,7 @@ def test_settings_that_cannot_be_used_are_refused(serve: Serve) -> None:
         assert "ZHIKE_HOOK_SECONDS" in err
 
 
-def test_other_plugins_have_every_process_started_anew(serve: Serve, database_url: str) -> None:
+def test_other_plugins_have_every_process_started_anew(serve: Serve, migrated: None, database_url: str) -> None:
     serving = serve("--web=2")
     url = serving.ready()
     before = {child.pid for child in serving.children()}
@@ -246,7 +252,8 @@ def change_plugins(url: str, processes: int) -> None:
     async def change() -> None:
         connection = await asyncpg.connect(url)
         async with asyncio.timeout(20):
-            while await connection.fetchval("SELECT count(*) FROM process") < processes:
+            count = "SELECT count(*) FROM process"
+            while await connection.fetchval(count) < processes:  # noqa: ASYNC110  # nobody tells us
                 await asyncio.sleep(0.05)
         await service.bump(connection)
         await connection.close()

@@ -11,7 +11,7 @@ import msgspec
 from zhike import clock, settings
 from zhike._host.supervisor import listen
 from zhike._host.web.app import create_app
-from zhike._host.web.worker import make_server, serve
+from zhike._host.web.worker import Server, serve
 from zhike.access.roles import EVENTS_WRITE
 from zhike.api import Call, Public, Route
 from zhike.events.decode import decode_events
@@ -75,7 +75,7 @@ def main(port: int, data: Path, url: str) -> None:
     """Serve until SIGTERM."""
     import uvloop
 
-    server = make_server(create_app(settings.load(data, {}), url, routes=ROUTES))
+    server = Server(create_app(settings.load(data, {}), url, routes=ROUTES))
     listener = listen("127.0.0.1", port)
     print(f"ready http://127.0.0.1:{port}", flush=True)  # from now on clients wait instead of being refused
     uvloop.run(serve(server, listener))

@@ -8,7 +8,7 @@ from pathlib import Path
 from zhike.errors import Refused
 from zhike.i18n import add_catalog, text
 from zhike_bench import report
-from zhike_bench.bars import BARS, Row
+from zhike_bench.bars import BARS, Row, Skipped
 from zhike_bench.rows import ROWS
 from zhike_bench.stage import Stage
 
@@ -37,7 +37,7 @@ def run(*, scale: float, only: str | None, file: Path | None, pairs: int, show: 
     rows = uvloop.run(_measure(wanted, scale, pairs, show))
     if file is not None:
         report.write(file, rows)
-    return not any(row.failed and BARS[row.id].gates for row in rows)
+    return not any(row.failed and BARS[row.id].gates(scale) for row in rows)
 
 
 async def _measure(wanted: list[str], scale: float, pairs: int, show: Callable[[str], None]) -> list[Row]:
@@ -45,9 +45,13 @@ async def _measure(wanted: list[str], scale: float, pairs: int, show: Callable[[
     show(report.HEAD)
     async with Stage(scale, pairs) as stage:
         for identifier in wanted:
-            measured = await ROWS[identifier](stage)
+            try:
+                measured = await ROWS[identifier](stage)
+            except Skipped as reason:
+                show(report.skipped(identifier, str(reason)))
+                continue
             rows.append(report.worst(measured))
-            for line in report.lines(measured):
+            for line in report.lines(measured, scale):
                 show(line)
     show("Values are medians of pairs; a row fails below 0.7 of its bar. * is printed and does not gate.")
     return rows

@@ -15,9 +15,14 @@ HEAD = (
 )
 
 
-def lines(measured: Measured) -> list[str]:
+def lines(measured: Measured, scale: float) -> list[str]:
     """Return the table's lines for one row, one a variant."""
-    return [_line(variant, row) for variant, row in measured]
+    return [_line(variant, row, scale) for variant, row in measured]
+
+
+def skipped(identifier: str, why: str) -> str:
+    """Return the table's line for a row that was not measured."""
+    return f"{identifier:4} {BARS[identifier].what:62} SKIPPED: {why}"
 
 
 def worst(measured: Measured) -> Row:
@@ -30,10 +35,10 @@ def write(file: Path, rows: list[Row]) -> None:
     file.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
 
 
-def _line(variant: str, row: Row) -> str:
+def _line(variant: str, row: Row, scale: float) -> str:
     bar = BARS[row.id]
-    verdict = "ok" if row.share >= 1 else "FAILS" if row.failed and bar.gates else "below"
-    if not bar.gates:
+    verdict = "ok" if row.share >= 1 else "FAILS" if row.failed and bar.gates(scale) else "below"
+    if not bar.gates(scale):
         verdict += "*"
     what = f"{bar.what}: {variant}" if variant else bar.what
     sign = "≥" if row.direction == "higher" else "≤"

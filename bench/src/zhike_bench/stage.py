@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from zhike._host.database import attach
+from zhike._host.db.migrate import forwards
 from zhike.orm import Database
 from zhike.settings import Settings, load
 from zhike_bench.client import Client
@@ -25,6 +26,7 @@ from zhike_limits.events import Load
 
 LIMITS = "zhike_limits"
 STOP_SECONDS = 30
+LEAST_SCALE = 0.02  # at smaller ones nothing is measured; tests use them
 
 
 class Stage:
@@ -45,6 +47,7 @@ class Stage:
         self._folder = Path(tempfile.mkdtemp(prefix="zb-"))
         self._seed = secrets.randbits(20) << 10
         self._databases: tuple[str, Database, sql.Pool] | None = None
+        self._others: dict[str, Database] = {}
         self._history = False
         self._token = ""
         self._empty_folders = 0
@@ -77,6 +80,10 @@ class Stage:
         folder.mkdir()
         return folder
 
+    def leg(self, count: int) -> int:
+        """Return how much of something one leg does: `count`, but less at scales that only try a row out."""
+        return max(2, round(count * min(1.0, self.scale / LEAST_SCALE)))
+
     def load(self, batches: int, size: int, *, new: float = 0.05) -> Load:
         """Return events that no other load of this run has."""
         self._seed += 1
@@ -101,6 +108,24 @@ class Stage:
             printed = await run(*zhike(self.data, "token", "create", "bench", "--role", "admin"))
             self._token = printed.split()[-1]
         return self._token
+
+    @contextlib.asynccontextmanager
+    async def owner(self) -> AsyncIterator[sql.Connection]:
+        """Yield a connection to the product's database that has none of the product's time limits."""
+        async with _owner(await self.url()) as connection:
+            yield connection
+
+    async def another(self, name: str) -> tuple[Database, bool]:
+        """Return another database with the product's schema, and whether it is new and so empty."""
+        new = name not in self._others
+        if new:
+            url = await self.url()
+            async with _owner(url) as connection:
+                await connection.execute(f'CREATE DATABASE "{name}"')
+            await forwards(_other(url, name))
+            self._others[name] = await Database.open(_other(url, name))
+            self._resources.push_async_callback(self._others[name].close)
+        return self._others[name], new
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[Server]:
@@ -149,9 +174,9 @@ def _wait_stopped(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _other(url: str) -> str:
-    """Return the URL of the limits' database, on the same server."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{LIMITS}"))
+def _other(url: str, name: str = LIMITS) -> str:
+    """Return the URL of another database on the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 @contextlib.asynccontextmanager

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 from zhike import work as units
-from zhike.contracts import Job, JobItem
-from zhike.hooks import hookimpl
 from zhike.jobs.worker import JobWorker
 from zhike.orm import Database
-from zhike.platform import Platform, assemble, core_plugins
+from zhike.platform import Platform
 from zhike.settings import Settings
 from zhike.transport import open_transport
-
-JOB = "benching.now"
-
-
-class Benching:
-    """A plugin whose one job tells when it began."""
-
-    def __init__(self) -> None:
-        self.begun = asyncio.Event()
-
-    @hookimpl
-    def register_jobs(self) -> list[Job]:
-        """Register it."""
-        return [Job(name=JOB, run=self.now)]
-
-    async def now(self, _items: Sequence[JobItem], _work: Any) -> None:
-        """Be the job."""
-        self.begun.set()
+from zhike_bench.engines import JOB, PLUGIN, Jobs, make_platform, running
 
 
 async def wakeups(settings: Settings, url: str, count: int, pause: float) -> list[float]:
@@ -49,15 +28,12 @@ async def wakeups(settings: Settings, url: str, count: int, pause: float) -> lis
     Returns:
         Seconds from each announcement after a commit to the job's function being called.
     """
-    plugin = Benching()
+    begun = asyncio.Event()
+    plugin = Jobs(lambda _: begun.set())
     async with _process(settings, url, plugin) as web, _process(settings, url, plugin) as runner:
         worker = JobWorker(runner)
         listener = await open_transport(settings, url)
         wakes = {"jobs": worker.wake}
-        tasks = [
-            asyncio.create_task(worker.run(), context=contextvars.Context()),
-            asyncio.create_task(listener.listen(lambda topic: wakes.get(topic, lambda: None)())),
-        ]
         seconds = []
         announce = web.announce
         announced = 0.0
@@ -68,29 +44,26 @@ async def wakeups(settings: Settings, url: str, count: int, pause: float) -> lis
             announce(topic)
 
         web.announce = timed
-        for _ in range(count):
-            await asyncio.sleep(pause)
-            plugin.begun.clear()
-            async with units.begin(web, origin="system", plugin="benching") as work:
-                work.enqueue(JOB)
-            await plugin.begun.wait()
-            seconds.append(time.perf_counter() - announced)
-        await worker.drain()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        async with running(worker.run, lambda: listener.listen(lambda topic: wakes.get(topic, lambda: None)())):
+            for _ in range(count):
+                await asyncio.sleep(pause)
+                begun.clear()
+                async with units.begin(web, origin="system", plugin=PLUGIN) as work:
+                    work.enqueue(JOB)
+                await begun.wait()
+                seconds.append(time.perf_counter() - announced)
+            await worker.drain()
         await listener.close()
         return seconds
 
 
 @contextlib.asynccontextmanager
-async def _process(settings: Settings, url: str, plugin: Benching) -> AsyncIterator[Platform]:
+async def _process(settings: Settings, url: str, plugin: Jobs) -> AsyncIterator[Platform]:
     """Yield what a process works with."""
     db = await Database.open(url, max_size=settings.pool_size)
     transport = await open_transport(settings, url)
-    assembled = assemble({**core_plugins(), "benching": plugin}, threads=False)
-    yield Platform(
-        settings=settings, db=db, hooks=assembled.hooks, registry=assembled.registry, announce=transport.announce
-    )
+    platform = make_platform(settings, db, **{PLUGIN: plugin})
+    platform.announce = transport.announce
+    yield platform
     await transport.close()
     await db.close()

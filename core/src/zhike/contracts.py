@@ -204,9 +204,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Deferred work of one kind.
 
     An internal job's function gets `(items, work)` and runs in the transaction that deletes the job, so that its
-    effects happen exactly once. An external one gets `(items)`, runs outside any transaction, where the network
-    may be used, and happens at least once; what it returns is given to `done` as `(items, result, work)` in the
-    transaction that deletes the job.
+    effects happen exactly once. An external one gets `(items, platform)`, runs outside any transaction, where the
+    network may be used, and happens at least once; what it returns is given to `done` as `(items, result, work)` in
+    the transaction that deletes the job.
 
     Args:
         name: Such as `messaging.send`; it begins with the plugin's name.

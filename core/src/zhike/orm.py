@@ -39,6 +39,7 @@ TABLES = (
     "zhike.events.tables",
     "zhike.access.tables",
     "zhike.consumers.tables",
+    "zhike.jobs.tables",
     "zhike.plugins.tables",
 )
 """The modules of the core's Piccolo tables."""

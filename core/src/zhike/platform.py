@@ -12,7 +12,7 @@ import msgspec
 import pluggy
 
 from zhike import hookspecs
-from zhike.errors import Refused
+from zhike.errors import Refused, where
 from zhike.hooks import Hooks, check_plugin, check_specs
 from zhike.i18n import Text, text
 from zhike.registry import KINDS, Misuse, Registry
@@ -232,10 +232,8 @@ def _call(hook: str, function: Callable[[], Any]) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        kind = type(error).__name__
-        raise _AtStage(
-            "register", text("{hook} failed: {kind}: {why}", hook=hook, kind=kind, why=str(error))
-        ) from error
+        # Not its words, which may quote a secret of the environment.
+        raise _AtStage("register", text("{hook} failed: {what}", hook=hook, what=where(error))) from error
 
 
 def _problem(plugin: str, error: Exception) -> Problem:

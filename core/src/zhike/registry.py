@@ -9,6 +9,7 @@ import msgspec
 
 from zhike.api import Public
 from zhike.contracts import Command, Consumer, CustomerRows, EventType, Job, Permission, Route, Schedule
+from zhike.cron import check
 from zhike.i18n import Text, text
 
 
@@ -156,6 +157,8 @@ class Registry:
                 raise Misuse(
                     text("schedule {name!r} names the unknown job {job!r}", name=schedule.name, job=schedule.job)
                 )
+            if problem := check(schedule):
+                raise Misuse(problem)
         known = self.permissions.keys() | {permission.key for permission in registered.get("permissions", ())}
         for route in registered.get("routes", ()):
             if not isinstance(route.permission, Public) and route.permission not in known:

@@ -25,7 +25,7 @@ from zhike.orm import Database
 from zhike.platform import Platform, assemble, core_plugins
 from zhike.settings import Settings
 
-HANG_SECONDS = 0.3
+HANG_SECONDS = 1.0
 
 
 class Probe:

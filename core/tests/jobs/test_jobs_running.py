@@ -146,8 +146,9 @@ async def test_jobs_of_a_plugin_that_is_gone_wait_for_it(stand: Any, make: Any) 
 async def test_external_jobs_run_outside_a_transaction_and_their_results_inside(stand: Any) -> None:
     keys: list[str] = []
 
-    async def run(items: Sequence[JobItem]) -> dict[int, str]:
+    async def run(items: Sequence[JobItem], platform: Any) -> dict[int, str]:
         assert not in_transaction()
+        assert platform.db is stand.db
         assert stand.db.engine.current() is None
         keys.extend(item.idempotency_key for item in items)
         if len(keys) == 1:
@@ -173,7 +174,7 @@ async def test_contention_after_an_external_effect_does_not_repeat_it(stand: Any
     sent: list[int] = []
     fails = iter([asyncpg.DeadlockDetectedError(), asyncpg.SerializationError()])
 
-    async def run(items: Sequence[JobItem]) -> None:
+    async def run(items: Sequence[JobItem], _: Any) -> None:
         sent.append(items[0].payload["n"])
 
     async def done(items: Sequence[JobItem], result: None, work: Any) -> None:

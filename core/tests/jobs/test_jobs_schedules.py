@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from zhike.contracts import Schedule
-from zhike.jobs.cron import check, next_time
+from zhike.cron import check, next_time
 
 NEW_YORK = "America/New_York"
 SHANGHAI = "Asia/Shanghai"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from zhike_bench.bars import Row
-from zhike_bench.rows import ingest, memory, reads, start
+from zhike_bench.rows import ingest, log, memory, pipeline, queue, reads, start
 from zhike_bench.stage import Stage
 
 Measured = list[tuple[str, Row]]  # (variant, row); the variant is empty when there is but one
@@ -19,7 +19,16 @@ ROWS: dict[str, Callable[[Stage], Awaitable[Measured]]] = {
     "I5": ingest.i5,
     "I6": ingest.i6,
     "I7": ingest.i7,
+    "I8": pipeline.i8,
+    "S6": pipeline.s6,
     "I10": memory.i10,
+    "L1": log.l1,
+    "L2": log.l2,
+    "L3": log.l3,
+    "Q2": queue.q2,
+    "Q3": queue.q3,
+    "Q5": queue.q5,
+    "Q6": queue.q6,
     "O1": reads.o1,
     "O2": reads.o2,
     "M1": memory.m1,

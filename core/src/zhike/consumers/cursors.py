@@ -51,7 +51,7 @@ _CLAIM = """
 SELECT
   k.shard_to, k.position, k.event_id, k.suspects, k.failures, k.offered, c.mode, c.live_from,
   c.state = 'running' AND c.restart IS NULL AND c.events = $3::text[] AS running,
-  a.event_id AS tried, a.size, a.tries, a.process
+  a.event_id AS tried, a.size, a.tries, a.process, greatest(extract(epoch FROM now() - a.at), 0)::float8 AS age
 FROM consumer_cursor AS k
 JOIN consumer AS c ON c.name = k.consumer
 LEFT JOIN consumer_attempt AS a ON a.consumer = k.consumer AND a.shard_from = k.shard_from

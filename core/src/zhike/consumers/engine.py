@@ -291,7 +291,7 @@ class Consumers(Ticker):
         if not cursor.killed or len(events) > max(1, size // 2):
             logger.warning("a process ended while consumer %s was given %d events", cursor.name, size)
             cursor.killed, cursor.suspects = True, size
-            _wait(cursor, min(5.0, 0.05 * 2**deaths))
+            _wait(cursor, min(5.0, 0.05 * 2**deaths) - row["age"])
             return None
         if size > 1 or deaths < DEATHS:
             return deaths

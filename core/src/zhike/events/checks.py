@@ -109,8 +109,7 @@ def check_items(
 ) -> tuple[list[CheckedEvent], list[Rejection]]:
     """Check many events.
 
-    This loop decides how many events a process takes in a second: a call costs as much as several of its
-    lines, hence the conditions that say when a helper need not be called.
+    How many events a process takes in a second is decided here: a call costs as much as several lines.
 
     Args:
         rows: Index, event and, where they are known to be good, its properties as JSON text.
@@ -142,10 +141,9 @@ def check_items(
             if traits and (careful or not _SPECIAL_TRAITS.isdisjoint(traits)):
                 _check_traits(traits, careful)
             amount, currency = item.amount, item.currency
+            minor = None
             if amount is not None or currency is not None:
                 minor, currency = money(amount, currency, settings.currency)
-            else:
-                minor = None
             source = item.source or ""
             if careful or len(source) > _MANY:
                 check_text("source", source, least=0)
@@ -157,10 +155,9 @@ def check_items(
                     index, name, message_id, occurred_at, identities, traits, minor, currency, properties, source
                 )
             )
-        except BadItem as bad:
-            rejected.append(bad.rejection(index))
-        except BadProperties as bad_properties:
-            rejected.append(BadItem("properties", "properties", bad_properties.message).rejection(index))
+        except (BadItem, BadProperties) as bad:
+            item_error = bad if isinstance(bad, BadItem) else BadItem("properties", "properties", bad.message)
+            rejected.append(item_error.rejection(index))
     return accepted, rejected
 
 

@@ -76,7 +76,7 @@ class Collector:
         """Events that were submitted and have no answer yet."""
         return self._waiting
 
-    async def submit(self, events: Sequence[CheckedEvent], *, origin: str) -> Ingested:
+    async def submit(self, events: Sequence[CheckedEvent], *, origin: str, live: bool = True) -> Ingested:
         """Store the events of one request and return what became of them, after the commit.
 
         More than `GROUP` events take several transactions, one after the other: after an error some may be
@@ -85,6 +85,7 @@ class Collector:
         Args:
             events: Checked events.
             origin: Who brought them, as in `Actor.origin`.
+            live: Whether they may start something.
 
         Raises:
             TooMany: If more than `queue_limit` events would wait.
@@ -98,7 +99,7 @@ class Collector:
             )
         self._waiting += len(events)
         try:
-            cause = Cause(origin, live=True)
+            cause = Cause(origin, live=live)
             total = Ingested(0, 0, [])
             events, total.rejected = await amend(self._platform, events, now=clock.now(), types=self.types)
             if self._closed:

@@ -1,21 +1,30 @@
-"""Reading events: a customer's timeline, and the types there are."""
+"""Events for everybody: recording them, a customer's timeline, and the types there are."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from asyncpg import Record
 
+from zhike import clock, wire
 from zhike.access.actor import Actor
 from zhike.access.scope import visible_customers
 from zhike.api import Page
 from zhike.customers.service import not_found, winner_of
+from zhike.events.decode import decode_events
+from zhike.events.grouping import Collector
+from zhike.events.ingest import Ingested
 from zhike.ids import decode_cursor, encode_cursor
 from zhike.money import to_major
 from zhike.orm import Database
+from zhike.work import in_transaction
+
+if TYPE_CHECKING:
+    from zhike.platform import Platform
 
 _TIMELINE = """
 SELECT
@@ -79,6 +88,43 @@ class EventType(msgspec.Struct, frozen=True):
     name: str
     kind: Literal["behaviour", "platform"]
     first_seen_at: datetime
+
+
+async def record(platform: Platform, items: Iterable[Mapping[str, Any]], *, origin: str, live: bool = True) -> Ingested:
+    """Store events from outside, as `POST /api/v1/events` does: one that is wrong is rejected and spoils no other.
+
+    Sending an event again has no effect, so that whoever is not sure whether it was stored sends it again.
+
+    Args:
+        platform: The process's platform.
+        items: Up to 5,000 events with the fields of that route; times and decimals may be Python's.
+        origin: Who brings them, such as `connector:shop`.
+        live: False while a connector brings in what was before it: such events start nothing.
+
+    Returns:
+        What became of them, after the commit.
+
+    Raises:
+        RuntimeError: Inside a unit of work, which it has no part in.
+        TooLarge: If there are more.
+        TooMany: If more than the deployment's `queue_limit` would wait.
+        Unavailable: If the database cannot be reached.
+    """
+    if in_transaction():
+        raise RuntimeError("events from outside are stored in transactions of their own; emit is for the work's events")
+    collector = Collector(platform)
+    body = b'{"events":[' + b",".join(map(_encoded, items)) + b"]}"
+    events, rejected = decode_events(body, "json", now=clock.now(), settings=platform.settings, types=collector.types)
+    stored = await collector.submit(events, origin=origin, live=live)
+    stored.rejected = sorted([*rejected, *stored.rejected], key=lambda each: each.index)
+    return stored
+
+
+def _encoded(item: Mapping[str, Any]) -> bytes:
+    try:
+        return wire.encode(item, "json")
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return b"null"  # which is rejected in its place
 
 
 async def timeline(

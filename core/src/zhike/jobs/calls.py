@@ -128,7 +128,7 @@ class Calls:
 
     async def _attempt(self, call: Call) -> None:
         external = call.job.external
-        result = await self._isolated(call, call.job.run) if external else None
+        result = await self._isolated(call, call.job.run, self._platform) if external else None
         for pause in (*_PAUSES, None):
             try:
                 await self._transaction(call, result)

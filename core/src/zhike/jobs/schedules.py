@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from zhike import clock
+from zhike.cron import next_time
 from zhike.errors import Unavailable, ZhikeError
-from zhike.jobs.cron import next_time
 from zhike.work import begin
 
 if TYPE_CHECKING:

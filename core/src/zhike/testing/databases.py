@@ -12,7 +12,13 @@ import asyncpg
 
 from zhike._host.db import migrate
 from zhike._host.db.upgrade import upgrade
+from zhike._host.plugins.discover import discover
+from zhike.orm import Database
+from zhike.plugins import service
 from zhike.settings import Settings
+
+Plugins = tuple[str, ...] | None
+"""Names of the installed plugins that are enabled; None for those that are when `zhike migrate` first sees them."""
 
 
 class Server:
@@ -24,18 +30,23 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._templates: dict[bool, str] = {}
+        self._templates: dict[tuple[Plugins, Path | None], str] = {}
         # A thread of its own: fixtures are also asked for while the test's event loop runs.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zhike-testing")
 
-    def create(self, *, migrated: bool = True, plugins: bool = True) -> str:
+    def create(self, *, migrated: bool = True, plugins: Plugins = None, hooks: Path | None = None) -> str:
         """Make a database and return its URL.
 
         Args:
-            migrated: Whether it has the core's tables; else it is empty.
-            plugins: Whether it has those of the installed plugins too that are enabled when they are first seen.
+            migrated: Whether it has tables; else it is empty.
+            plugins: Whose tables it has beside the core's.
+            hooks: Folder of single-file plugins, or None.
+
+        Raises:
+            LookupError: If one of the plugins is not installed.
+            RuntimeError: If one of them cannot be migrated.
         """
-        return self._thread.submit(asyncio.run, self._create(migrated, plugins)).result()
+        return self._thread.submit(asyncio.run, self._create(migrated, plugins, hooks)).result()
 
     def drop(self, url: str) -> None:
         """Drop a database that `create` made, whoever is still connected to it.
@@ -52,18 +63,15 @@ class Server:
             self.drop(self._url(template))
         self._thread.shutdown()
 
-    async def _create(self, migrated: bool, plugins: bool) -> str:
-        if migrated and plugins not in self._templates:
+    async def _create(self, migrated: bool, plugins: Plugins, hooks: Path | None) -> str:
+        if migrated and (plugins, hooks) not in self._templates:
             template = _new_name()
             await self._execute(f"CREATE DATABASE {template}")
-            url = self._url(template)
-            if plugins:
-                await upgrade(Settings(data=Path.cwd(), database_url=url), url)
-            else:
-                await migrate.forwards(url)
-            self._templates[plugins] = template
+            await _migrate(self._url(template), plugins, hooks)
+            self._templates[plugins, hooks] = template
         name = _new_name()
-        await self._execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {self._templates[plugins]}" if migrated else ""))
+        template = f" TEMPLATE {self._templates[plugins, hooks]}" if migrated else ""
+        await self._execute(f"CREATE DATABASE {name}{template}")
         return self._url(name)
 
     async def _execute(self, sql: str) -> None:
@@ -98,6 +106,27 @@ class QueryCounter:
     def watch(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         """Count what is sent on `connection` from now on."""
         connection.add_query_logger(lambda record: self.statements.append(record.query))
+
+
+async def _migrate(url: str, plugins: Plugins, hooks: Path | None) -> None:
+    """Make the tables of the core and of plugins, which are known afterwards to be enabled or not."""
+    await migrate.forwards(url)
+    if plugins == () and hooks is None:
+        return
+    if plugins is not None:
+        found = discover(hooks).candidates.values()
+        if missing := set(plugins) - {each.name for each in found}:
+            raise LookupError(f"not installed: {', '.join(sorted(missing))}; such as with `pip install -e .`")
+        db = await Database.open(url, max_size=1)
+        async with db.connection() as connection:
+            await service.see(
+                connection, [service.Installed(name=each.name, distribution=each.distribution) for each in found]
+            )
+            await connection.execute("UPDATE plugin SET enabled = name = ANY($1) OR distribution = ''", plugins)
+        await db.close()
+    done = await upgrade(Settings(data=Path.cwd(), database_url=url, hooks=hooks), url)
+    if done.problems and plugins is not None:
+        raise RuntimeError("\n".join(f"{each.plugin}: {each.text} {each.hint}" for each in done.problems))
 
 
 def _new_name() -> str:

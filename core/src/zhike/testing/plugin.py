@@ -1,4 +1,4 @@
-"""pytest fixtures for everybody who tests with Zhike: each test gets a migrated database of its own.
+"""pytest fixtures for everybody who tests with Zhike: each test gets a migrated database, and what runs on it.
 
 The server is what ZHIKE_TEST_DATABASE_URL names, else an embedded PostgreSQL that lives as long as the run.
 Nothing heavy is imported before a fixture is used, since pytest loads this module in every run.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,8 +22,19 @@ except ImportError:  # synchronous tests only; `database` is of no use to them
     async_fixture = pytest.fixture  # type: ignore[assignment]  # two decorators, used in the same way
 
 if TYPE_CHECKING:
+    import httpx
+
+    from zhike._host.web.app import Application
+    from zhike.contracts import RecordedEvent
     from zhike.orm import Database
+    from zhike.platform import Platform
+    from zhike.settings import Settings
     from zhike.testing.databases import QueryCounter, Server
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "plugins(*names): the installed plugins the test runs with")
 
 
 @pytest.fixture(scope="session")
@@ -43,16 +54,27 @@ def database_server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def with_plugins() -> bool:
-    """Whether the test's database has the tables of installed plugins; a conftest may say otherwise."""
-    return True
+@pytest.fixture
+def plugins(request: pytest.FixtureRequest) -> Sequence[str] | None:
+    """The installed plugins that a test runs with: those of its marker `plugins`.
+
+    None stands for those that are enabled when they are first seen. A conftest that says otherwise says it for all
+    its tests.
+    """
+    marker = request.node.get_closest_marker("plugins")
+    return marker.args if marker else None
 
 
 @pytest.fixture
-def database_url(database_server: Server, with_plugins: bool) -> Iterator[str]:
-    """The URL of a database as `zhike migrate` makes it, with nothing in its tables; dropped after the test."""
-    url = database_server.create(plugins=with_plugins)
+def hooks_folder() -> Path | None:
+    """The hooks folder whose files run as plugins too; None, unless a conftest says otherwise."""
+    return None
+
+
+@pytest.fixture
+def database_url(database_server: Server, plugins: Sequence[str] | None, hooks_folder: Path | None) -> Iterator[str]:
+    """The URL of a database as `zhike migrate` makes it for these plugins; dropped after the test."""
+    url = database_server.create(plugins=None if plugins is None else tuple(plugins), hooks=hooks_folder)
     yield url
     database_server.drop(url)
 
@@ -82,6 +104,95 @@ async def database(database_url: str, query_counter: QueryCounter) -> AsyncItera
     query_counter.reset()
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str, hooks_folder: Path | None) -> Settings:
+    """The settings of an installation on the test's database; texts are in English."""
+    from zhike.settings import Settings
+
+    return Settings(data=tmp_path, database_url=database_url, locale="en", pool_size=4, hooks=hooks_folder)
+
+
+@async_fixture
+async def platform(settings: Settings, database: Database) -> Platform:
+    """What a process works with: the database, and the plugins loaded as a server loads them."""
+    from zhike._host.plugins.load import load
+    from zhike.testing import running
+
+    loaded = await load(settings, database, threads=False)
+    await running.start(loaded)
+    return loaded
+
+
+@async_fixture
+async def app(settings: Settings, platform: Platform, database_url: str) -> AsyncIterator[Application]:
+    """The web application on `platform`."""
+    from zhike._host.web.app import create_app
+
+    application = create_app(settings, database_url)
+    async with application.services.serving(platform):
+        yield application
+
+
+MakeToken = Callable[..., Awaitable[str]]
+Record = Callable[..., Awaitable[list["RecordedEvent"]]]
+RunUntilIdle = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+def make_token(platform: Platform) -> MakeToken:
+    """Makes a token with a role and returns its secret.
+
+    For example `await make_token("viewer")`.
+    """
+    from zhike.access import tokens
+    from zhike.access.actor import Actor
+
+    async def make(role: str, *, expires_at: datetime | None = None) -> str:
+        _, secret = await tokens.create(platform.db, Actor.command("test"), role, role, expires_at=expires_at)
+        return secret
+
+    return make
+
+
+@async_fixture
+async def anonymous(app: Application) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the web application without a token."""
+    import httpx
+
+    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]  # two descriptions of ASGI
+    async with httpx.AsyncClient(transport=transport, base_url="http://zhike") as opened:
+        yield opened
+
+
+@async_fixture
+async def client(anonymous: httpx.AsyncClient, make_token: MakeToken) -> httpx.AsyncClient:
+    """A client of the web application with an admin's token."""
+    anonymous.headers["authorization"] = f"Bearer {await make_token('admin')}"
+    return anonymous
+
+
+@pytest.fixture
+def record(platform: Platform) -> Record:
+    """Stores events as `POST /events` does and returns them as they are stored.
+
+    For example `await record({"name": "order.paid", "identities": {"phone": "13800138000"}})`.
+    """
+    from zhike.testing import running
+
+    return lambda *events: running.record(platform, events)
+
+
+@pytest.fixture
+def run_until_idle(platform: Platform) -> RunUntilIdle:
+    """Does what a runner does until nothing is left; raises what consumers and jobs could not do."""
+    from zhike.testing import running
+
+    async def run(**options: Any) -> None:
+        await running.run_until_idle(platform, **options)
+
+    return run
 
 
 class FrozenNow:

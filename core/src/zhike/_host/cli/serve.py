@@ -108,11 +108,11 @@ def _serve_here(config: Settings, url: str, listener: socket.socket, runner: boo
 
     from zhike._host.runner.main import run as run_runner
     from zhike._host.web.app import create_app
-    from zhike._host.web.worker import make_server, stop
+    from zhike._host.web.worker import Server, stop
     from zhike._host.web.worker import serve as serve_on
 
     app = create_app(config, url)
-    server = make_server(app)
+    server = Server(app)
     probe = listener.dup()  # uvicorn closes the socket it serves
 
     async def announce() -> None:

@@ -192,7 +192,7 @@ async def _try(loading: Loading, seconds: float) -> None:
 def _import(loading: Loading, candidate: Candidate) -> None:
     try:
         module = import_plugin(candidate)
-        if not candidate.file and importlib.util.find_spec(f"{module.__package__}.tables"):
+        if module.__package__ and importlib.util.find_spec(f"{module.__package__}.tables"):
             importlib.import_module(f"{module.__package__}.tables")
         loading.modules[candidate.name] = module
     except KeyboardInterrupt:

@@ -102,13 +102,20 @@ class Services:
         opened = await stack.enter_async_context(opening)
         if self.beside is not None:
             stack.push_async_callback(asyncio.wait, [asyncio.ensure_future(self.beside(opened))])
-        platform = opened.platform
+        await stack.enter_async_context(self.serving(opened.platform))
+        logger.info("serving")
+
+    @contextlib.asynccontextmanager
+    async def serving(self, platform: Platform) -> AsyncIterator[None]:
+        """Serve on a platform that is open, and in the end store what is on its way."""
         roles = with_permissions(platform.registry.permissions.values())
         collector = Collector(platform)
-        stack.push_async_callback(collector.close)
         self._parts = platform, TokenCache(platform.db, roles), collector
         self.on_loaded(platform)
-        logger.info("serving")
+        try:
+            yield
+        finally:
+            await collector.close()
 
     async def _keep_trying(self, stack: contextlib.AsyncExitStack) -> None:
         while self._parts is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import signal
 import socket
 import sys
@@ -21,21 +22,42 @@ import uvloop
 from zhike._host import logs
 from zhike._host.order import RESTART, Order
 from zhike._host.web.app import Application, create_app
+from zhike.errors import ZhikeError
 
 DRAIN_SECONDS = 7
 KEEP_ALIVE_SECONDS = 30
+logger = logging.getLogger("zhike.web")
 
 
 class Server(uvicorn.Server):
     """A uvicorn server that leaves signals to whoever runs it, and knows why it ends.
 
+    Args:
+        app: What it serves.
+
     Attributes:
+        services: Opened before and closed after it serves, by `serve`.
         stopping: Set when it is told to end.
         status: The exit status its process is to end with.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, app: Application) -> None:
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            interface="asgi3",
+            lifespan="off",  # it would tell of a refusal with a traceback
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
         super().__init__(config)
+        self.services = app.services
+        self.services.on_outdated = functools.partial(restart, self)
         self.stopping = asyncio.Event()
         self.status = 0
 
@@ -45,38 +67,21 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(app: Application) -> Server:
-    """Return a server for the application, to be run on sockets that are bound already."""
-    server = Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            interface="asgi3",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
-    )
-    app.services.on_outdated = functools.partial(restart, server)
-    return server
-
-
 async def serve(server: Server, listener: socket.socket) -> None:
-    """Serve until SIGTERM, SIGINT or `server.should_exit`; then finish what has begun.
+    """Serve until SIGTERM, SIGINT or `stop`; then finish what has begun.
 
     Args:
-        server: From `make_server`.
+        server: Serves it.
         listener: The listening socket; it is closed.
+
+    Raises:
+        Refused: If a plugin cannot be loaded and settings are strict.
     """
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop, server)
-    await server.serve([listener])
+    async with server.services.running():
+        await server.serve([listener])
 
 
 def stop(server: Server) -> None:
@@ -101,13 +106,17 @@ def main() -> None:
     if not line:
         return
     order = Order.decode(line)
-    server = make_server(create_app(order.settings, order.url))
+    server = Server(create_app(order.settings, order.url))
 
     async def run() -> None:
         asyncio.get_running_loop().add_reader(pipe.fileno(), stop, server)
         await serve(server, listener)
 
-    uvloop.run(run())
+    try:
+        uvloop.run(run())
+    except ZhikeError as error:
+        logger.critical("the web process cannot start: %s", error.message.render("en"))
+        sys.exit(1)
     sys.exit(server.status)
 
 
