@@ -125,7 +125,7 @@ async def test_arq_does_all_jobs_on_a_redis_that_leaves_nothing_behind(tmp_path:
     finally:
         await redis.aclose(close_connection_pool=True)
         await server.stop()
-    assert os.listdir(tmp_path) == []
+    assert _left(tmp_path) == []
 
 
 async def test_a_bare_cluster_starts_and_stops(tmp_path: Path) -> None:
@@ -138,6 +138,10 @@ async def test_a_bare_cluster_starts_and_stops(tmp_path: Path) -> None:
     await connection.close()
     cluster.stop()
     assert not (tmp_path / "data" / "postmaster.pid").exists()
+
+
+def _left(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 async def _seed(connection: sql.Connection | sql.Pool) -> None:

@@ -17,7 +17,10 @@ import httpx
 import psutil
 import pytest
 
+from zhike import settings
 from zhike._host.cli.main import cli
+from zhike._host.order import Order
+from zhike.errors import Refused
 
 
 class Serving:
@@ -198,12 +201,33 @@ def test_a_redis_that_cannot_be_used_is_refused(serve: Serve) -> None:
     assert "geheim" not in err
 
 
-def test_settings_that_cannot_be_used_are_refused(serve: Serve) -> None:
-    for value in ("0", "-1", "nan", "inf", "soon"):
-        serving = serve(ZHIKE_HOOK_SECONDS=value)
-        out, err = serving.process.communicate(timeout=20)
-        assert (serving.process.returncode, out) == (1, "")
-        assert "ZHIKE_HOOK_SECONDS" in err
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon"])
+def test_a_budget_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Refused, match="ZHIKE_HOOK_SECONDS"):
+        settings.load(tmp_path, {"ZHIKE_HOOK_SECONDS": value})
+
+
+def test_settings_of_hooks_and_redis(tmp_path: Path) -> None:
+    usual = settings.load(tmp_path, {"ZHIKE_REDIS_URL": ""})
+    assert (usual.hooks, usual.hook_seconds, usual.redis_url, usual.strict) == (tmp_path / "hooks", 30.0, None, False)
+    given = {"ZHIKE_HOOKS": str(tmp_path / "ours"), "ZHIKE_HOOK_SECONDS": "2.5", "ZHIKE_REDIS_URL": "redis://r"}
+    other = settings.load(tmp_path, given)
+    assert (other.hooks, other.hook_seconds, other.redis_url) == (tmp_path / "ours", 2.5, "redis://r")
+    assert Order.decode(Order(other, "postgresql://x").encode()) == Order(other, "postgresql://x")
+
+
+@pytest.mark.parametrize("arguments", [("--web=2",), ("--single",)])
+def test_a_strict_server_refuses_a_broken_plugin_and_says_which(
+    serve: Serve, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks" / "broken.py").write_text("raise RuntimeError('geheim')")
+    serving = serve("--strict", *arguments)
+    out, err = serving.process.communicate(timeout=40)
+    assert (serving.process.returncode, out) == (1, "")
+    assert "broken.py" in err
+    assert "geheim" not in err
+    assert "Traceback" not in err
 
 
 def test_other_plugins_have_every_process_started_anew(serve: Serve, migrated: None, database_url: str) -> None:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _TIMELINE = """
 SELECT
   e.id, e.name, CASE WHEN e.behaviour THEN 'behaviour' ELSE 'platform' END, e.message_id,
-  e.occurred_at, e.recorded_at, e.amount, e.currency, e.properties::text, e.source, e.origin, e.live
+  e.occurred_at, e.recorded_at, e.amount, e.currency, e.properties::text, e.source, e.origin, e.live,
+  e.causation_id, e.depth
 FROM event AS e
 WHERE e.customer_id = ({visible}) {after}
 ORDER BY e.occurred_at DESC, e.id DESC LIMIT $2
@@ -60,6 +61,8 @@ class TimelineEvent(msgspec.Struct, frozen=True):
         source: Where it comes from.
         origin: Who brought it in.
         live: Whether it was recorded soon after it happened, and not by an import.
+        causation_id: The id of the event that made it happen, or null.
+        depth: How many causes stand behind it.
     """
 
     id: int
@@ -74,6 +77,8 @@ class TimelineEvent(msgspec.Struct, frozen=True):
     source: str
     origin: str
     live: bool
+    causation_id: int | None
+    depth: int
 
 
 class EventType(msgspec.Struct, frozen=True):

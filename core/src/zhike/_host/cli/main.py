@@ -18,7 +18,7 @@ COMMANDS = {
     "deadletters": ("deadletters", "deadletters", "List, replay and discard events that plugins could not take."),
     "demo": ("demo", "demo", "Start on a sample company, from nothing."),
     "migrate": ("migrate", "migrate", "Make the database ready, or bring it up to date."),
-    "plugin": ("plugin", "plugin", "List, enable, disable, check and purge plugins."),
+    "plugin": ("plugin", "plugin", "Begin, list, enable, disable, check and purge plugins."),
     "serve": ("serve", "serve", "Run the server."),
     "token": ("token", "token", "Create, list and revoke API tokens."),
     "user": ("user", "user", "Create, list and disable users."),

@@ -1,4 +1,4 @@
-"""`zhike plugin`: shows plugins, switches them on and off, checks them and gives their data up."""
+"""`zhike plugin`: begins and shows plugins, switches them on and off, checks them and gives their data up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from zhike import settings
+from zhike._host import scaffold
 from zhike._host.cli.context import open_database
 from zhike.access.actor import Actor
 from zhike.commands import data_option
@@ -30,7 +31,7 @@ ACTOR = Actor.command("plugin")
 
 @click.group()
 def plugin() -> None:
-    """List, enable, disable, check and purge plugins."""
+    """Begin, list, enable, disable, check and purge plugins."""
 
 
 def _run(data: Path | None, work: Callable[[Settings, Database], Coroutine[Any, Any, Any]]) -> Any:
@@ -113,6 +114,22 @@ def disable(name: str, data: Path | None) -> None:
         click.echo(text("{name} is disabled", name=name).render(config.locale))
 
     _run(data, work)
+
+
+@plugin.command()
+@click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(get_args(scaffold.Kind)),
+    default="plugin",
+    show_default=True,
+    help="A plugin, a connector to another system, or a single file for the hooks folder.",
+)
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=".", help="Where to, if not here.")
+def new(name: str, kind: scaffold.Kind, folder: Path) -> None:
+    """Begin a plugin called NAME, with code that runs and tests that pass."""
+    for path in scaffold.write(name, kind, folder):
+        click.echo(path)
 
 
 @plugin.command()
