@@ -120,7 +120,7 @@ from zhike.contracts import Consumer, CustomerRows, EventType, HealthItem, Job
 from zhike.hooks import hookimpl
 '''
 
-_POISON = '''
+_POISON = """
 
 @hookimpl
 def register_consumers():
@@ -132,7 +132,7 @@ async def on_events_recorded(events, mode, work):
     for event in events:
         if event.name == "poison":
             {what}
-'''
+"""
 
 GOOD = Source(
     "well",
@@ -169,7 +169,7 @@ BROKEN = (
     Source(
         "families",
         _HEAD
-        + '''
+        + """
 
 @hookimpl
 async def before_tokens_create(actor, tokens):
@@ -195,7 +195,7 @@ async def provide_health():
 @hookimpl
 async def merge_customer_data(winner_id, loser_ids, work):
     raise ValueError("duty")
-'''
+"""
         + _POISON.format(what='raise ValueError("on")'),
         poison=True,
     ),
@@ -205,14 +205,14 @@ async def merge_customer_data(winner_id, loser_ids, work):
     Source(
         "claims",
         _HEAD
-        + '''
+        + """
 CLAIMS = ("customer",)
 
 
 @hookimpl
 def register_event_types():
     return [EventType(name="customer.sold", kind="platform", label="Sold")]
-''',
+""",
         stage="registry",
         says="customer",
     ),

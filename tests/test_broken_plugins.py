@@ -46,7 +46,10 @@ class Installation:
     @contextlib.contextmanager
     def serving(self) -> Iterator[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", CODE, "serve", "--port", "0"], env=self.environment, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CODE, "serve", "--port", "0"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert process.stdout is not None
@@ -73,7 +76,11 @@ def wait_for(what: Callable[[], Any], expected: Any, seconds: float = 90) -> Non
 
 
 def event(name: str, number: int, **identities: str) -> dict[str, Any]:
-    return {"name": name, "message_id": f"{name}-{number}", "identities": identities or {"external_id": str(number % 7)}}
+    return {
+        "name": name,
+        "message_id": f"{name}-{number}",
+        "identities": identities or {"external_id": str(number % 7)},
+    }
 
 
 def post(client: httpx.Client, *events: dict[str, Any]) -> None:
@@ -107,7 +114,9 @@ def check_poisoned(client: httpx.Client, source: Source) -> None:
         return [item["event_name"] for item in items]
 
     def lag() -> int:
-        return next(one["lag_batches"] for one in client.get("/consumers").json()["items"] if one["name"] == source.name)
+        return next(
+            one["lag_batches"] for one in client.get("/consumers").json()["items"] if one["name"] == source.name
+        )
 
     wait_for(letters, ["poison"])
     wait_for(lag, 0)
@@ -156,6 +165,7 @@ def check_families(here: Installation, client: httpx.Client) -> None:
     nobody = client.get("/customers", headers={"authorization": "Bearer somebody"})
     assert nobody.status_code in {401, 503}
     post(client, event("page.viewed", 1, anonymous_id="visitor"))
+    post(client, event("order.paid", PAID, phone="13800138000"))
     post(client, event("app.login", 1, anonymous_id="visitor", phone="13800138000"))
     assert len(client.get("/customers").json()["items"]) == 9  # not merged, since a duty failed; nothing lost
     assert here.run("plugin", "disable", "families").returncode == 0

@@ -124,19 +124,9 @@ async def test_everything_is_done_until_nothing_is_left(
 ) -> None:
     await record(event("chain"), event("enqueues", what="job"))
     await run_until_idle()
-    assert seen == [
-        ("chain", "live", 0),
-        ("enqueues", "live", 0),
-        ("probe.again", "live", 1),
-        ("probe.again", "live", 2),
-        ("probe.again", "live", 3),
-        "job",
-    ] or sorted(map(str, seen)) == sorted(  # the job may come between
-        map(
-            str,
-            [("chain", "live", 0), ("enqueues", "live", 0), *(("probe.again", "live", n) for n in (1, 2, 3)), "job"],
-        )
-    )
+    chain = [("chain", "live", 0), *(("probe.again", "live", depth) for depth in (1, 2, 3))]
+    assert [each for each in seen if each in chain] == chain
+    assert sorted(map(str, seen)) == sorted(map(str, [*chain, ("enqueues", "live", 0), "job"]))
     seen.clear()
     await run_until_idle()
     assert not seen
@@ -170,7 +160,7 @@ async def test_dead_letters_are_errors_with_their_cause(
         await run_until_idle()
     assert isinstance(raised.value.__cause__, ValueError)
     assert str(raised.value.__cause__) == "cannot take it"
-    assert [each[0] for each in seen] == ["a", "b"]
+    assert {each[0] for each in seen} == {"a", "b"}  # also in attempts that were rolled back
 
 
 async def test_jobs_that_fail_are_errors(record: Record, run_until_idle: RunUntilIdle) -> None:

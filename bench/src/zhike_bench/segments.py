@@ -46,11 +46,11 @@ SELECT c.customer_id, rule.segment
 FROM unnest($1::bigint[]) AS c (customer_id)
 CROSS JOIN LATERAL (
   SELECT
-    coalesce(sum(count) FILTER (WHERE name = 'page.view'), 0) AS views,
-    coalesce(sum(count) FILTER (WHERE name = 'app.login'), 0) AS logins,
-    coalesce(sum(count) FILTER (WHERE name = 'cart.added'), 0) AS carts,
-    coalesce(sum(count) FILTER (WHERE name = 'order.paid'), 0) AS orders,
-    coalesce(sum(sum) FILTER (WHERE name = 'order.paid'), 0) AS spent,
+    coalesce(max(count) FILTER (WHERE name = 'page.view'), 0) AS views,
+    coalesce(max(count) FILTER (WHERE name = 'app.login'), 0) AS logins,
+    coalesce(max(count) FILTER (WHERE name = 'cart.added'), 0) AS carts,
+    coalesce(max(count) FILTER (WHERE name = 'order.paid'), 0) AS orders,
+    coalesce(max(sum) FILTER (WHERE name = 'order.paid'), 0) AS spent,
     max(last_at) FILTER (WHERE name = 'order.paid') AS last_order
   FROM customer_event_stat WHERE customer_id = c.customer_id
 ) AS stat
@@ -60,14 +60,17 @@ WHERE rule.holds
 MEMBERS = f"INSERT INTO segments_member (customer_id, segment) {_TRUE_NOW} ON CONFLICT DO NOTHING"
 _REFRESH = f"""
 WITH current AS MATERIALIZED ({_TRUE_NOW}
+), before AS MATERIALIZED (
+  SELECT customer_id, segment FROM segments_member WHERE customer_id = ANY($1::bigint[])
 ), entered AS (
   INSERT INTO segments_member (customer_id, segment)
-  SELECT customer_id, segment FROM current ORDER BY 1, 2 ON CONFLICT DO NOTHING
+  SELECT customer_id, segment FROM current EXCEPT SELECT customer_id, segment FROM before
   RETURNING customer_id, segment
 ), gone AS (
-  DELETE FROM segments_member AS m WHERE customer_id = ANY($1::bigint[])
-    AND NOT EXISTS (SELECT FROM current AS c WHERE (c.customer_id, c.segment) = (m.customer_id, m.segment))
-  RETURNING customer_id, segment
+  DELETE FROM segments_member AS m
+  USING (SELECT customer_id, segment FROM before EXCEPT SELECT customer_id, segment FROM current) AS g
+  WHERE (m.customer_id, m.segment) = (g.customer_id, g.segment)
+  RETURNING m.customer_id, m.segment
 )
 SELECT 'segments.entered' AS name, customer_id, segment FROM entered
 UNION ALL SELECT 'segments.left', customer_id, segment FROM gone

@@ -171,7 +171,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-    path: str
+    path: Annotated[str, Meta(pattern=r"\A(/([\w.~-]+|\{[^\W\d]\w*\}))+\Z")]
     handler: Handler
     permission: str | Public
     summary: str

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from zhike.api import Route
 from zhike.i18n import Text
 
 if TYPE_CHECKING:
     from zhike.orm import Connection
+else:
+    Connection = Any  # so that types can be checked when structs are registered, without importing an ORM
 
 __all__ = [
     "Command",
@@ -34,6 +37,8 @@ __all__ = [
 ]
 
 Label = Text | str
+Name = Annotated[str, Meta(pattern=r"\A(\*|[\w.:-]{1,100})\Z")]
+Count = Annotated[int, Meta(ge=1)]
 Kind = Literal["behaviour", "platform"]
 Mode = Literal["live", "backfill", "rebuild", "replay"]
 """Why a consumer is given events: they are new; it starts in the past; it starts over; staff replay dead letters."""
@@ -50,7 +55,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
         replaces: Earlier names of the same thing.
     """
 
-    name: str
+    name: Name
     kind: Kind
     label: Label
     payload: type[msgspec.Struct] | None = None
@@ -66,7 +71,7 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
         roles: Roles shipped with Zhike that grant it; admin always does.
     """
 
-    key: str
+    key: Name
     label: Label
     roles: tuple[str, ...] = ()
 
@@ -82,9 +87,9 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
             a plugin without it cannot be rebuilt.
     """
 
-    events: tuple[str, ...] = ("*",)
+    events: tuple[Name, ...] = ("*",)
     start: Literal["now", "beginning"] = "now"
-    batch: int = 500
+    batch: Count = 500
     reset: Callable[[Connection], Awaitable[None]] | None = None
 
     @property
@@ -221,15 +226,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         label: Name for people; the job's name when empty.
     """
 
-    name: str
+    name: Name
     run: Callable[..., Awaitable[Any]]
     payload: Any = dict[str, Any]
-    batch: int = 1
-    timeout: float = 30.0
-    attempts: int = 5
+    batch: Count = 1
+    timeout: Annotated[float, Meta(gt=0, le=86400)] = 30.0
+    attempts: Count = 5
     external: bool = False
     done: Callable[..., Awaitable[None]] | None = None
-    queue: str = "default"
+    queue: Name = "default"
     label: Label = ""
 
 
@@ -244,8 +249,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         payload: The payload of each job.
     """
 
-    name: str
-    job: str
+    name: Name
+    job: Name
     cron: str
     zone: str = ""
     payload: Mapping[str, Any] = {}
@@ -260,7 +265,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         summary: One line for `zhike --help`.
     """
 
-    name: str
+    name: Name
     target: str
     summary: str
 
@@ -276,8 +281,8 @@ class CustomerRows(msgspec.Struct, frozen=True, kw_only=True):
         on_erase: `delete`, `null`, or `hook` for `erase_customer_data`.
     """
 
-    table: str
-    column: str = "customer_id"
+    table: Name
+    column: Name = "customer_id"
     on_merge: Literal["move", "delete", "null", "hook"] = "move"
     on_erase: Literal["delete", "null", "hook"] = "delete"
 

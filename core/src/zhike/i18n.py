@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 LOCALES = ("zh_CN", "en")
 _catalogs = [Path(__file__).parent / "locale"]  # grows only; the core's own comes first
+_log = logging.getLogger("zhike.i18n")
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -24,9 +26,17 @@ class Text(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
 
     def render(self, locale: str) -> str:
-        """Return the text in `locale` (one of `LOCALES`; any other reads as English)."""
-        params = {key: _short(value, locale) for key, value in self.params.items()}
-        return _translations(locale, len(_catalogs)).get(self.msgid, self.msgid).format(**params)
+        """Return the text in `locale` (one of `LOCALES`; any other reads as English).
+
+        A translation with places of its own is not used, and a message id with such places shown as it is: a
+        plugin's mistake must not keep others from reading the rest.
+        """
+        for template in (_translations(locale, len(_catalogs)).get(self.msgid, self.msgid), self.msgid):
+            try:
+                return template.format(**{key: _short(value, locale) for key, value in self.params.items()})
+            except Exception:  # noqa: S112  # as many as there are formats
+                continue
+        return self.msgid
 
     def __str__(self) -> str:
         return self.render("en")
@@ -88,9 +98,13 @@ def _translations(locale: str, catalogs: int) -> dict[str, str]:
         return {}
     from babel.messages.pofile import read_po
 
-    found = {}
+    found: dict[str, str] = {}
     for source in _catalogs[catalogs - 1].glob(f"{locale}/LC_MESSAGES/*.po"):
-        with source.open("rb") as file:
-            entries = read_po(file, locale=locale)
+        try:
+            with source.open("rb") as file:
+                entries = list(read_po(file, locale=locale, abort_invalid=True))
+        except Exception as error:  # another plugin's readers must not suffer for it
+            _log.warning("the catalog %s cannot be read (%s)", source, type(error).__name__)
+            continue
         found.update({str(entry.id): str(entry.string) for entry in entries if entry.id and entry.string})
     return found | _translations(locale, catalogs - 1)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from zhike.api import Public
+from zhike._wellformed import Misuse, check_references, check_struct
 from zhike.contracts import Command, Consumer, CustomerRows, EventType, Job, Permission, Route, Schedule
-from zhike.cron import check
-from zhike.i18n import Text, text
-
-
-class Misuse(Exception):
-    """Something a plugin registered cannot be taken.
-
-    Args:
-        message: What it is and what was expected.
-    """
-
-    def __init__(self, message: Text) -> None:
-        super().__init__(str(message))
-        self.message = message
+from zhike.i18n import text
 
 
 class Registry:
@@ -105,13 +93,17 @@ class Registry:
                             expected=struct_type.__name__,
                         )
                     )
+                if not core:
+                    check_struct(struct)
                 key = (kind, plugin if kind == "consumers" else name_of(struct))
                 if key in self._owners or key in taken:
                     raise Misuse(text("{kind} {name!r} is registered already", kind=kind, name=key[1]))
                 if not core:
                     self._check_prefix(plugin, kind, key[1])
                 taken.add(key)
-        self._check_references(plugin, registered)
+        if len(registered.get("consumers", ())) > 1:
+            raise Misuse(text("{plugin} registers more than one consumer", plugin=plugin))
+        check_references(registered, self.permissions.keys())
         self._owners.update(dict.fromkeys(taken, plugin))
         for kind, structs in registered.items():
             self._store(plugin, kind, structs)
@@ -150,30 +142,12 @@ class Registry:
                 )
             )
 
-    def _check_references(self, plugin: str, registered: Mapping[str, Sequence[Any]]) -> None:
-        jobs = {job.name for job in registered.get("jobs", ())}
-        for schedule in registered.get("schedules", ()):
-            if schedule.job not in jobs:
-                raise Misuse(
-                    text("schedule {name!r} names the unknown job {job!r}", name=schedule.name, job=schedule.job)
-                )
-            if problem := check(schedule):
-                raise Misuse(problem)
-        known = self.permissions.keys() | {permission.key for permission in registered.get("permissions", ())}
-        for route in registered.get("routes", ()):
-            if not isinstance(route.permission, Public) and route.permission not in known:
-                raise Misuse(
-                    text("the route {path} needs the unknown permission {key!r}", path=route.path, key=route.permission)
-                )
-        if len(registered.get("consumers", ())) > 1:
-            raise Misuse(text("{plugin} registers more than one consumer", plugin=plugin))
-
 
 NameOf = Callable[[Any], str]
 KINDS: Mapping[str, tuple[NameOf, type[msgspec.Struct]]] = {
     "event_types": (lambda struct: struct.name, EventType),
     "permissions": (lambda struct: struct.key, Permission),
-    "routes": (lambda struct: f"{struct.method} {struct.path}", Route),
+    "routes": (lambda struct: f"{struct.method} {re.sub('{.*?}', '{}', struct.path)}", Route),
     "jobs": (lambda struct: struct.name, Job),
     "schedules": (lambda struct: struct.name, Schedule),
     "consumers": (lambda struct: "", Consumer),

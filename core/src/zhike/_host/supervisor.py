@@ -218,8 +218,8 @@ class Processes:
             if not stopping:
                 ready()
             while not stopping:
+                self._check()  # first: the last signal above may have told of a death
                 _wait(wakeup, self._seconds_to_next_start())
-                self._check()
 
     def close(self) -> None:
         """Stop listening and let the processes finish what they have begun, for at most 9.5 seconds."""

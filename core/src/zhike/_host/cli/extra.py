@@ -19,7 +19,8 @@ from zhike.errors import Refused
 from zhike.i18n import Text, text
 from zhike.platform import Platform, Problem
 from zhike.plugins.service import FIRST_PARTY
-from zhike.registry import Misuse, Registry
+from zhike._wellformed import Misuse
+from zhike.registry import Registry
 from zhike.settings import Settings
 
 

@@ -1,0 +1,101 @@
+"""Whether what a plugin registers holds together, before anything that all plugins share works with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from zhike import wire
+from zhike.api import Public
+from zhike.contracts import EventType, Job, Route, Schedule
+from zhike.cron import check
+from zhike.events.properties import BadProperties, from_json
+from zhike.i18n import Text, text
+from zhike.jobs.sql import MAX_PAYLOAD
+
+
+class Misuse(Exception):
+    """Something a plugin registered cannot be taken.
+
+    Args:
+        message: What it is and what was expected.
+    """
+
+    def __init__(self, message: Text) -> None:
+        super().__init__(str(message))
+        self.message = message
+
+
+def check_struct(struct: msgspec.Struct) -> None:
+    """Check one struct by itself: Python lets a plugin put anything into its fields.
+
+    Raises:
+        Misuse: If a field is not what the struct declares, or names a type that cannot be used.
+    """
+    name = type(struct).__name__
+    try:
+        msgspec.convert(msgspec.structs.asdict(struct), type(struct))
+        if isinstance(struct, Job):
+            wire.decoder("json", struct.payload)
+        elif isinstance(struct, EventType):
+            _check_fields(struct.payload)
+        elif isinstance(struct, Route):
+            _check_fields(struct.query)
+            _check_places(struct.path)
+            # The description of the API is made of all routes at once.
+            msgspec.json.schema_components([each for each in (struct.answer, struct.body, struct.query) if each])
+    except (TypeError, ValueError, RecursionError) as error:  # msgspec.ValidationError is a ValueError
+        raise Misuse(text("{struct}: {why}", struct=name, why=str(error))) from error
+
+
+def _check_fields(kind: Any) -> None:
+    if kind is not None and not issubclass(kind, msgspec.Struct):
+        raise TypeError(f"{kind.__name__} is no msgspec.Struct")
+
+
+def _check_places(path: str) -> None:
+    places = re.findall(r"{(\w+)}", path)
+    if len(set(places)) < len(places):
+        raise ValueError(f"{path} has two places of one name")
+
+
+def check_references(registered: Mapping[str, Sequence[Any]], permissions: Collection[str]) -> None:
+    """Check what one plugin's structs say about each other.
+
+    Args:
+        registered: Kind, such as `event_types`, to the structs of it.
+        permissions: Those of the core and of the plugins before it.
+
+    Raises:
+        Misuse: If something is named that is not there, or cannot be as it is said.
+    """
+    jobs = {job.name: job for job in registered.get("jobs", ())}
+    for schedule in registered.get("schedules", ()):
+        if schedule.job not in jobs:
+            raise Misuse(text("schedule {name!r} names the unknown job {job!r}", name=schedule.name, job=schedule.job))
+        if problem := check(schedule) or _payload_problem(schedule, jobs[schedule.job]):
+            raise Misuse(problem)
+    known = permissions | {permission.key for permission in registered.get("permissions", ())}
+    for route in registered.get("routes", ()):
+        if not isinstance(route.permission, Public) and route.permission not in known:
+            raise Misuse(
+                text("the route {path} needs the unknown permission {key!r}", path=route.path, key=route.permission)
+            )
+
+
+def _payload_problem(schedule: Schedule, job: Job) -> Text | None:
+    why: Text | str
+    try:
+        encoded = wire.encode(schedule.payload, "json")
+        from_json(msgspec.Raw(encoded), MAX_PAYLOAD)
+        wire.decoder("json", job.payload).decode(encoded)
+    except BadProperties as bad:
+        why = bad.message
+    except (TypeError, ValueError, RecursionError) as error:
+        why = str(error)
+    else:
+        return None
+    return text("schedule {name!r}: the payload is not what {job} takes: {why}", name=schedule.name, job=job.name, why=why)
