@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,17 @@ def test_commands_of_others_are_found_beside_a_plugin_that_hangs(zhike: Zhike) -
     status, out, _ = zhike("import", "events", "--help")
     assert status == 0
     assert "--map COLUMN=TARGET" in out
+
+
+def test_no_foreign_code_runs_in_the_commands_own_process(zhike: Zhike) -> None:
+    trap = "import os, pathlib\npathlib.Path(__file__).with_name(str(os.getppid())).touch()\n"
+    zhike.install("hangs", "import time\ntime.sleep(600)\n")
+    zhike.install("ends", "import os\nos._exit(3)\n")
+    zhike.install("wave", trap + registers("greet", "acme_wave.command:greet", "('greet',)"))
+    began = time.monotonic()
+    status, out, err = zhike("--help")
+    assert (status, "\n  greet        Of the plugin.\n" in out, "\n  serve " in out) == (0, True, True)
+    assert {line.split(":")[1].strip() for line in err.splitlines()} == {"hangs", "ends"}
+    assert time.monotonic() - began < 30
+    [parent] = [path.name for path in (zhike.site / "acme_wave").iterdir() if path.name.isdigit()]
+    assert int(parent) != os.getpid()

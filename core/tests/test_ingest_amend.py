@@ -230,6 +230,7 @@ async def test_the_collector_shows_them_before_it_stores_them(database: Database
     again = await collector.submit([event(0)], origin="token:1")
     assert (again.accepted, again.duplicate) == (0, 1)
     assert topics == ["log"]
+    assert collector.waiting == 0
     await collector.close()
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT message_id, properties->'seen' FROM event WHERE behaviour")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import pytest
 
 from zhike.contracts import CustomerRows, EventType, Job
 from zhike.events import merging
+from zhike.events.grouping import Collector
 from zhike.events.ingest import Ingested, store
 from zhike.events.schemas import CheckedEvent
 from zhike.hooks import hookimpl
@@ -94,8 +96,11 @@ def event(message_id: str | None = None, **identities: str) -> CheckedEvent:
 
 
 async def put(platform: Platform, *events: CheckedEvent, live: bool = True) -> Ingested:
-    async with platform.db.transaction() as connection:
-        return await store(connection, events, origin="token:1", live=live, now=NOW, platform=platform)
+    """Store events, and again if plugins were too slow, as those who store them do."""
+    while True:
+        with contextlib.suppress(merging.TooSlow):
+            async with platform.db.transaction() as connection:
+                return await store(connection, events, origin="token:1", live=live, now=NOW, platform=platform)
 
 
 async def fetch(database: Database, sql: str) -> list[tuple[Any, ...]]:
@@ -250,6 +255,35 @@ async def test_a_duty_that_hangs_is_cut_and_not_asked_again_for_a_while(
     stamps.duty = nothing
     await put(platform, event(phone="w", device_id="a"))
     assert await owner(database, "a") == await owner(database, "w")
+
+
+async def test_a_duty_that_cannot_be_stopped_leaves_nothing(
+    database: Database, make_platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind: list[asyncio.Task[Any]] = []
+
+    async def stubborn(winner: int, losers: Sequence[int], work: Work) -> None:
+        left_behind.append(asyncio.current_task())  # type: ignore[arg-type]  # there is one
+        writes = itertools.count()
+        while next(writes) < 2_000:
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                await asyncio.sleep(0.0005)
+                await work.connection.execute("INSERT INTO leftover VALUES (1)")
+
+    monkeypatch.setattr(merging, "SECONDS", 0.2)
+    collector = Collector(make_platform(database, stamps=Stamps(stubborn)))
+    async with database.connection() as connection:
+        await connection.execute("CREATE TABLE leftover (n int)")
+    first = [event(device_id="a"), event(phone="1")]
+    assert await collector.submit(first, origin="token:1") == Ingested(2, 0, [])
+    async with asyncio.timeout(30):
+        merging_one = [event(phone="1", device_id="a")]
+        assert await collector.submit(merging_one, origin="token:1") == Ingested(1, 0, [])
+        await asyncio.wait(left_behind)
+    await collector.close()
+    assert await fetch(database, "SELECT count(*) FROM leftover") == [(0,)]
+    assert await owner(database, "a") != await owner(database, "1")
+    assert await fetch(database, "SELECT count(*) FROM event WHERE behaviour") == [(3,)]
 
 
 async def test_a_row_that_somebody_holds_keeps_ingest_for_seconds_at_most(

@@ -123,6 +123,18 @@ async def test_a_failure_takes_all_of_the_plugin_back(
     assert await fetch(database, "SELECT * FROM customer_rows") == []
 
 
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 'Zhang San 13800001111'::int", "DO $$ BEGIN RAISE 'Zhang San 13800001111'; END $$"],
+)
+async def test_no_value_of_a_row_is_told(database: Database, write: Write, sql: str) -> None:
+    app = write("tagging_0001_first", sql)
+    with pytest.raises(Refused) as refused:
+        await plugins.forwards(database, app, [])
+    assert "tagging_0001_first" in str(refused.value)
+    assert "Zhang" not in str(refused.value)
+
+
 async def test_why_a_migration_failed_is_told_until_it_runs(database: Database, write: Write) -> None:
     app = write("tagging_0001_first", "SELECT 1 / 0")
     async with database.connection() as connection:

@@ -208,6 +208,19 @@ def test_a_requirement_that_is_not_met_names_both_versions_and_the_command(
     assert f"`{command}`" in str(problem.hint)
 
 
+@pytest.mark.parametrize("marker", ["os_name ~= 'posix'", "python_version === 'x' and os_name < '1.0'"])
+def test_a_marker_that_means_nothing_breaks_nothing(marker: str) -> None:
+    problem = versions.check(Candidate(name="acme", distribution="acme", requires=(f"zhike>=99; {marker}",)))
+    assert problem is None or problem.stage == "version"
+
+
+def test_a_link_to_itself_hides_no_other_file(hooks: Path) -> None:
+    (hooks / "greet.py").write_text("")
+    (hooks / "loop.py").symlink_to("loop.py")
+    (hooks / "torn.py").symlink_to("nowhere")
+    assert discover(hooks).candidates.keys() & {"greet", "loop", "torn", "hooks"} == {"greet"}
+
+
 def test_a_requirement_that_is_none_is_a_problem() -> None:
     problem = versions.check(needs("zhike>=>1"), "1.0")
     assert problem is not None

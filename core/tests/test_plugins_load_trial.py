@@ -125,7 +125,7 @@ async def test_a_register_hook_that_hangs_is_found_as_well(write) -> None:
         ("@hookimpl\nasync def on_event_recorded(events): ...\n", "register", "did you mean on_events_recorded?"),
         ("@hookimpl(wrapper=True)\ndef register_permissions(): yield\n", "register", "wrapper"),
         ("CLAIMS = ('customer',)\n", "registry", "'customer'"),
-        ("def __getattr__(name): raise SystemExit(name)\n", "import", "SystemExit"),
+        ("def __getattr__(name): raise SystemExit(name)\n", "register", "SystemExit"),
     ],
 )
 async def test_a_mistake_in_registering_is_told_with_its_stage(write, source: str, stage: str, words: str) -> None:
@@ -188,3 +188,19 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+async def test_a_core_that_cannot_be_imported_is_not_a_plugins_fault(
+    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    customize = tmp_path / "customize"
+    customize.mkdir()
+    (customize / "sitecustomize.py").write_text("import sys\nsys.modules['zhike.jobs.plugin'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(customize))
+    problems = await trial.run([write("alpha", FINE), write("beta", FINE)])
+    assert problems.keys() == {"alpha", "beta"}
+    for problem in problems.values():
+        # Not `trial`, which would keep it from being tried again.
+        assert problem.stage == "import"
+        assert "the core itself cannot be imported in a new process, which ended with exit(1)" in str(problem.text)
+    assert "zhike.jobs.plugin" in capfd.readouterr().err

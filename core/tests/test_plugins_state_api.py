@@ -29,7 +29,8 @@ async def amend_incoming_events(events):
 """
 SICK = f"{HEAD}\n@hookimpl\nasync def provide_health():\n    raise RuntimeError('13800001111')\n"
 BAD_TEXT = (
-    f"{HEAD}\n@hookimpl\nasync def provide_health():\n    return [HealthItem(key='a', ok=True, detail=text('{{b}}'))]\n"
+    f"{HEAD}\nclass Bad:\n    def __str__(self):\n        raise ValueError\n\n"
+    "@hookimpl\nasync def provide_health():\n    return [HealthItem(key='a', ok=True, detail=Bad())]\n"
 )
 
 
@@ -112,9 +113,19 @@ async def test_every_plugin_says_how_it_is(asking: httpx.AsyncClient) -> None:
     assert found["torn"]["hint"]
 
 
+async def test_a_plugin_that_could_never_run_says_so_while_it_is_off(
+    asking: httpx.AsyncClient, serving: Application
+) -> None:
+    problem = 'problem = \'{"msgid": "it is twice there", "params": {}}\', hint = \'{"msgid": "x", "params": {}}\''
+    for stage, shown in (("discover", "it is twice there"), ("import", None)):
+        await execute(serving, f"UPDATE plugin SET stage = '{stage}', {problem} WHERE name = 'tagging'")
+        found = (await plugins(asking))["tagging"]
+        assert (found["state"], found["problem"]) == ("disabled", shown)
+
+
 async def test_a_failing_part_of_health_is_an_item(asking: httpx.AsyncClient) -> None:
     found = await plugins(asking)
-    for name, kind in [("sick", "RuntimeError"), ("badtext", "KeyError")]:
+    for name, kind in [("sick", "RuntimeError"), ("badtext", "ValueError")]:
         [item] = found[name]["health"]
         assert (item["key"], item["ok"]) == ("provide_health", False)
         assert kind in item["detail"]

@@ -270,6 +270,17 @@ def test_purge_never_touches_the_cores_tables(machine: Machine, name: str) -> No
     assert machine.sql("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY 1") == before
 
 
+@pytest.mark.parametrize("name", ["events", "customer_event", "tagging_b"])
+def test_purge_of_a_name_that_no_plugin_can_have_takes_nothing(machine: Machine, name: str) -> None:
+    machine.sql("CREATE TABLE tagging_b_rows (id int)")
+    machine.sql(f"INSERT INTO plugin (name, enabled, installed) VALUES ('{name}', false, false)")
+    everything = "SELECT relname FROM pg_class WHERE relkind = 'r' UNION ALL SELECT name FROM migration ORDER BY 1"
+    before = machine.sql(everything)
+    assert machine.zhike("plugin", "purge", name, "--yes").exit_code == 0
+    assert machine.sql(everything) == before
+    assert machine.sql(f"SELECT * FROM plugin WHERE name = '{name}'") == []
+
+
 def test_no_plugin_has_a_name_that_tables_of_the_core_begin_with() -> None:
     modules = [importlib.import_module(name) for name in TABLES]
     names = {getattr(module, name)._meta.tablename for module in modules for name in module.__all__}

@@ -66,7 +66,9 @@ class Listener:
 
 def make_platform(settings: Settings, db: Database, **plugins: object) -> Platform:
     """Return what a runner works with when these plugins are installed."""
-    assembled = assemble({**core_plugins(), **plugins}, threads=False, strict=True)
+    assembled = assemble({**core_plugins(), **plugins}, threads=False)
+    if assembled.problems:
+        raise RuntimeError(str(assembled.problems[0].told))
     return Platform(settings=settings, db=db, hooks=assembled.hooks, registry=assembled.registry)
 
 

@@ -77,10 +77,11 @@ def unavailable(error: BaseException, connection: Connection) -> Unavailable | N
     """Return the `Unavailable` that an error raised on `connection` stands for, or None if it is no such."""
     # asyncpg raises InterfaceError for defects in the caller too, and files raise OSError.
     lost = isinstance(error, asyncpg.InterfaceError | OSError) and is_dead(connection)
-    return _unavailable(error) if lost or isinstance(error, _UNAVAILABLE) else None
+    return as_unavailable(error) if lost or isinstance(error, _UNAVAILABLE) else None
 
 
-def _unavailable(error: BaseException) -> Unavailable:
+def as_unavailable(error: BaseException) -> Unavailable:
+    """Return what users are told of an error of the database: its type only."""
     kind = type(error).__name__
     return Unavailable(text("The database cannot be used at the moment ({kind})", kind=kind), retry_after=1)
 
@@ -278,7 +279,7 @@ class Engine(PostgresEngine):
                 retry_after=1,
             ) from failure
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
-            raise _unavailable(failure) from failure
+            raise as_unavailable(failure) from failure
 
     async def release(self, connection: Connection, *, broken: bool = False) -> None:
         """Give a connection back; never fails, since what was done on it is done.
@@ -316,7 +317,7 @@ class Engine(PostgresEngine):
             if isinstance(failure, asyncpg.InternalClientError):
                 broken = True
             elif isinstance(failure, TimeoutError) and not await _answers(connection):
-                error, broken = _unavailable(failure), True
+                error, broken = as_unavailable(failure), True
             if error is not None:
                 raise error from failure
             raise

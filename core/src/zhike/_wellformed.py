@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -12,9 +12,7 @@ from zhike import wire
 from zhike.api import Public
 from zhike.contracts import EventType, Job, Route, Schedule
 from zhike.cron import check
-from zhike.events.properties import BadProperties, from_json
 from zhike.i18n import Text, text
-from zhike.jobs.sql import MAX_PAYLOAD
 
 
 class Misuse(Exception):
@@ -48,7 +46,7 @@ def check_struct(struct: msgspec.Struct) -> None:
             # The description of the API is made of all routes at once.
             msgspec.json.schema_components([each for each in (struct.answer, struct.body, struct.query) if each])
     except (TypeError, ValueError, RecursionError) as error:  # msgspec.ValidationError is a ValueError
-        raise Misuse(text("{struct}: {why}", struct=name, why=str(error))) from error
+        raise Misuse(text("{struct}: {why}", struct=name, why=" ".join(str(error).split()))) from error
 
 
 def _check_fields(kind: Any) -> None:
@@ -62,7 +60,7 @@ def _check_places(path: str) -> None:
         raise ValueError(f"{path} has two places of one name")
 
 
-def check_references(registered: Mapping[str, Sequence[Any]], permissions: Collection[str]) -> None:
+def check_references(registered: Mapping[str, Sequence[Any]], permissions: Set[str]) -> None:
     """Check what one plugin's structs say about each other.
 
     Args:
@@ -87,15 +85,16 @@ def check_references(registered: Mapping[str, Sequence[Any]], permissions: Colle
 
 
 def _payload_problem(schedule: Schedule, job: Job) -> Text | None:
-    why: Text | str
     try:
         encoded = wire.encode(schedule.payload, "json")
-        from_json(msgspec.Raw(encoded), MAX_PAYLOAD)
         wire.decoder("json", job.payload).decode(encoded)
-    except BadProperties as bad:
-        why = bad.message
+        if b"\\u0000" in encoded:
+            raise ValueError("it holds a NUL, which PostgreSQL does not store")
     except (TypeError, ValueError, RecursionError) as error:
-        why = str(error)
-    else:
-        return None
-    return text("schedule {name!r}: the payload is not what {job} takes: {why}", name=schedule.name, job=job.name, why=why)
+        return text(
+            "schedule {name!r}: the payload is not what {job} takes: {why}",
+            name=schedule.name,
+            job=job.name,
+            why=str(error),
+        )
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from pathlib import Path
@@ -28,8 +29,7 @@ class Text(msgspec.Struct, frozen=True):
     def render(self, locale: str) -> str:
         """Return the text in `locale` (one of `LOCALES`; any other reads as English).
 
-        A translation with places of its own is not used, and a message id with such places shown as it is: a
-        plugin's mistake must not keep others from reading the rest.
+        A translation with other places is not used, and a message id with such places shown as it is.
         """
         for template in (_translations(locale, len(_catalogs)).get(self.msgid, self.msgid), self.msgid):
             try:
@@ -50,8 +50,8 @@ def text(msgid: str, **params: object) -> Text:
 def add_catalog(folder: Path) -> None:
     """Look texts up in another distribution's catalogs too; adding one again changes nothing.
 
-    The loader of plugins does this for each package that holds a folder `locale`, before anything else of the
-    plugin is used. Where two catalogs translate one message id, the one added first counts.
+    The loader of plugins does it for each package with a folder `locale`. Where two catalogs translate one message
+    id, the one added first counts.
 
     Args:
         folder: Holds `<locale>/LC_MESSAGES/<package>.po`, such as `Path(package.__file__).parent / "locale"`.
@@ -70,14 +70,10 @@ def pick_locale(accept_language: str | None, default: str) -> str:
     ranked: list[tuple[float, str]] = []
     for part in (accept_language or "").split(",")[:20]:
         tag, _, quality = part.strip().partition(";q=")
-        try:
-            weight = float(quality) if quality else 1.0
-        except ValueError:
-            continue
-        language = tag.strip().lower().split("-")[0]
-        locale = {"zh": "zh_CN", "en": "en"}.get(language)
-        if locale and weight > 0:
-            ranked.append((-weight, locale))
+        locale = {"zh": "zh_CN", "en": "en"}.get(tag.strip().lower().split("-")[0])
+        with contextlib.suppress(ValueError):
+            if locale and (weight := float(quality or 1)) > 0:
+                ranked.append((-weight, locale))
     return min(ranked, key=lambda entry: entry[0])[1] if ranked else default
 
 
@@ -86,8 +82,7 @@ def _short(value: object, locale: str) -> object:
         return value.render(locale)
     if isinstance(value, int | float):
         return value
-    shown = str(value)
-    # A path is often part of a command to copy.
+    shown = str(value)  # a path is often part of a command to copy
     return shown if len(shown) <= 200 or isinstance(value, Path) else shown[:200] + "…"
 
 

@@ -12,10 +12,11 @@ import msgspec
 import pluggy
 
 from zhike import hookspecs
+from zhike._wellformed import Misuse
 from zhike.errors import Refused, where
 from zhike.hooks import Hooks, check_plugin, check_specs
 from zhike.i18n import Text, text
-from zhike.registry import KINDS, Misuse, Registry
+from zhike.registry import KINDS, Registry
 
 if TYPE_CHECKING:
     from zhike.hooks import Circuits
@@ -41,6 +42,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     text: Text
     hint: Text
+
+    @property
+    def told(self) -> Text:
+        """All of it in one line."""
+        return text("{plugin}: {what}. {hint}", plugin=self.plugin, what=self.text, hint=self.hint)
 
 
 class LoadedPlugin(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +121,6 @@ def assemble(
     *,
     circuits: Circuits | None = None,
     threads: bool = True,
-    strict: bool = False,
     hook_seconds: float | None = None,
 ) -> Assembled:
     """Put plugins together: register their hook implementations and collect what they register.
@@ -126,11 +131,7 @@ def assemble(
         plugins: Modules, or objects with implementations as methods, by name; the core's nouns first.
         circuits: Which hooks are switched off; none ever when absent.
         threads: Whether synchronous implementations run in a thread.
-        strict: Whether the first problem raises instead.
         hook_seconds: Budget of a call of an `on_` hook, when it is not the usual one.
-
-    Raises:
-        Refused: With `strict`, for the first problem.
     """
     manager = pluggy.PluginManager("zhike")
     manager.add_hookspecs(hookspecs)
@@ -144,12 +145,12 @@ def assemble(
                 raise mistake
             others = () if core else plugins.keys() - {name}
             _add(manager, registry, name, plugin, others, core=core)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module may raise anything when it is asked for an attribute
             if core:
                 raise
             problems.append(_problem(name, error))
-            if strict:
-                raise Refused(text("{plugin}: {what}", plugin=name, what=problems[-1].text)) from error
     hooks = Hooks(manager, circuits=circuits, threads=threads, hook_seconds=hook_seconds)
     return Assembled(hooks, registry, problems)
 
@@ -163,13 +164,15 @@ class _AtStage(Exception):
         self.message = message
 
 
-def _declare(manager: pluggy.PluginManager, name: str, plugin: object) -> Exception | None:
+def _declare(manager: pluggy.PluginManager, name: str, plugin: object) -> BaseException | None:
     """Make the hooks known that a plugin owns, before others implement them: a mistake of theirs is not the owner's."""
     try:
         if (specs := getattr(plugin, "hookspecs", None)) is not None:
             check_specs(name, specs)
             manager.add_hookspecs(specs)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return error
     return None
 
@@ -236,13 +239,13 @@ def _call(hook: str, function: Callable[[], Any]) -> Any:
         raise _AtStage("register", text("{hook} failed: {what}", hook=hook, what=where(error))) from error
 
 
-def _problem(plugin: str, error: Exception) -> Problem:
+def _problem(plugin: str, error: BaseException) -> Problem:
     if isinstance(error, _AtStage):
         stage, what = error.stage, error.message
     elif isinstance(error, Refused):
         stage, what = "register", error.message
-    else:  # pluggy's, about arguments that the hook does not have
-        stage, what = "register", text("{kind}: {why}", kind=type(error).__name__, why=str(error))
+    else:
+        stage, what = "register", text("its registration failed: {what}", what=where(error))
     hint = text(
         "Mend the plugin or ask its vendor, then restart; `zhike plugin check {plugin}` tells whether it is well",
         plugin=plugin,

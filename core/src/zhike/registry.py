@@ -48,6 +48,10 @@ class Registry:
         """
         return self._owners.get((kind, name))
 
+    def rows_of(self, plugin: str) -> list[CustomerRows]:
+        """Return the customer rows that a plugin declares."""
+        return [rows for owner, rows in self.customer_rows if owner == plugin]
+
     def claim(self, plugin: str, nouns: Sequence[str]) -> None:
         """Note that event types and commands may begin with `nouns` if they are the plugin's.
 

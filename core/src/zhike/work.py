@@ -36,6 +36,7 @@ from zhike.events import checks, emit
 from zhike.events.emit import Emission
 from zhike.events.properties import BadProperties, from_json
 from zhike.events.schemas import LIVE, MAX_PROPERTIES_BYTES
+from zhike.hooks import HookTimeout
 from zhike.i18n import Text, text
 from zhike.ids import new_message_id
 from zhike.jobs import sql as jobs
@@ -263,7 +264,13 @@ async def begin(
     async with platform.db.transaction() as connection:
         work = Work(platform, connection, plugin=plugin, origin=origin, mode=mode, now=now or clock.now())
         with entered(work):
-            yield work
+            try:
+                yield work
+            except HookTimeout as error:
+                # Whoever could not be stopped would write outside of any transaction, or into somebody else's.
+                if error.abandoned:
+                    connection.terminate()
+                raise
             news = await _flush(work)
     for topic in news:
         platform.announce(topic)

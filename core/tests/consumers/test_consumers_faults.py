@@ -53,7 +53,7 @@ async def test_one_bad_event_among_many_is_set_aside_alone(stand, recorder) -> N
 
 @pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, KeyError, TimeoutError])
 async def test_whatever_is_raised_is_the_plugins_failure(stand, recorder, error, monkeypatch) -> None:
-    monkeypatch.setattr("zhike.consumers.engine.LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("zhike.consumers.offering.LONGEST_WAIT", 0.05)
     probe = failing(recorder, error=error)
     consumers = await stand.registered(probe=probe)
     sent = await stand.add(6)
@@ -64,7 +64,7 @@ async def test_whatever_is_raised_is_the_plugins_failure(stand, recorder, error,
 
 
 async def test_a_handler_that_hangs_is_cut_and_its_event_set_aside(stand, recorder, monkeypatch) -> None:
-    monkeypatch.setattr("zhike.consumers.engine.LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("zhike.consumers.offering.LONGEST_WAIT", 0.05)
 
     class Hanging(recorder):
         async def handle(self, events, mode, work):
@@ -86,6 +86,33 @@ async def test_a_handler_that_hangs_is_cut_and_its_event_set_aside(stand, record
     assert await stand.column("SELECT message_id FROM dead_letter") == [sent[9]]
     # As a whole it was tried five times, then only in parts.
     assert [size for size, _ in probe.calls].count(16) == 5
+
+
+async def test_a_handler_that_cannot_be_stopped_writes_nothing_any_more(stand, recorder, monkeypatch) -> None:
+    """Its connection is closed: it could write outside of any transaction, or into somebody else's."""
+    monkeypatch.setattr("zhike.consumers.offering.LONGEST_WAIT", 0.05)
+    left_behind = []
+
+    class Stubborn(recorder):
+        async def handle(self, events, mode, work):
+            left_behind.append(asyncio.current_task())
+            self.server = await work.connection.fetchval("SELECT pg_backend_pid()")
+            for _ in range(2_000):
+                with contextlib.suppress(Exception, asyncio.CancelledError):
+                    await asyncio.sleep(0.0005)
+                    await self.write(events, mode, work.connection)
+
+    probe = Stubborn("probe", events=PAID)
+    consumers = stand.consumers(hook_seconds=0.1, probe=probe)
+    await consumers.step()
+    await stand.add(1)
+    await stand.until(consumers, seconds=120)
+    await asyncio.wait(left_behind)
+    assert await stand.column("SELECT message_id FROM effect") == []
+    assert len(await stand.column("SELECT message_id FROM dead_letter")) == 1
+    assert not await stand.column(
+        "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND query LIKE '%effect%'", probe.server
+    )
 
 
 async def test_an_error_that_a_handler_swallows_loses_nothing(stand, recorder) -> None:

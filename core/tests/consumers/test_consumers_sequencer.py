@@ -179,3 +179,18 @@ async def test_an_idle_sequencer_is_cheap(stand, query_counter) -> None:
         await asyncio.wait([task])
     # It backs off to two looks a second; each is five statements.
     assert query_counter.count <= 60
+
+
+async def test_it_tells_of_what_another_process_has_placed_too(stand) -> None:
+    told: list[str] = []
+    first = Sequencer(stand.db, placed=lambda: told.append("first"))
+    second = Sequencer(stand.db, placed=lambda: told.append("second"))
+    await first.step()
+    await second.step()
+    told.clear()
+    await stand.store([stand.event()])
+    assert await first.step()
+    assert not await second.step()
+    assert told == ["first", "second"]
+    assert not await second.step()
+    assert told == ["first", "second"]

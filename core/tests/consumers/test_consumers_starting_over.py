@@ -140,13 +140,37 @@ async def test_a_reset_that_fails_changes_nothing_and_pauses(stand, error) -> No
     [state] = await service.consumers(stand.db)
     assert state.state == "paused"
     assert "starting over" in (state.reason or "")
-    assert (state.last_error or "").startswith(type(error).__name__)
+    assert type(error).__name__ in (state.last_error or "")
     assert await _tally(stand) == before
     tally.resetting = None
     await service.rebuild(stand.db, STAFF, "tally")
     await stand.until(consumers)
     assert (await service.consumers(stand.db))[0].state == "running"
     assert await _tally(stand) == before
+
+
+async def test_a_reset_that_cannot_be_stopped_holds_nobody_up(stand, monkeypatch) -> None:
+    monkeypatch.setattr("zhike.consumers.restart.SECONDS", 0.2)
+    await stand.execute(TALLY)
+    tally = Tally()
+    consumers = await stand.registered(tally=tally)
+    left = asyncio.Event()
+
+    async def stubborn(connection):
+        while not left.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await left.wait()
+
+    monkeypatch.setattr(tally, "reset", stubborn)
+    consumers = stand.consumers(tally=tally)
+    await service.rebuild(stand.db, STAFF, "tally")
+    try:
+        async with asyncio.timeout(30):
+            await stand.until(consumers)
+    finally:
+        left.set()
+    [state] = await service.consumers(stand.db)
+    assert (state.state, (state.last_error or "").split()[0]) == ("paused", "HookTimeout")
 
 
 async def test_only_what_says_how_to_delete_its_state_can_start_over(stand, recorder) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from typing import Any
 
-import asyncpg
 from asyncpg import Record
 
 from zhike.consumers.log import Place, Want
 from zhike.contracts import Consumer, Mode, RecordedEvent
-from zhike.errors import Unavailable
-from zhike.i18n import text
-from zhike.orm import Connection, Database
+from zhike.orm import Connection
 
 LARGEST = 500
 """Most events of one call, whatever the contract says."""
@@ -82,16 +79,6 @@ SET attempts = dead_letter.attempts + 1, error = excluded.error, offered = exclu
 PAUSE = """
 UPDATE consumer SET state = 'paused', pause_reason = $2, paused_at = now() WHERE name = $1 AND state = 'running'
 """
-_ATTEMPT = """
-INSERT INTO consumer_attempt (consumer, shard_from, event_id, size, tries, process) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (consumer, shard_from) DO UPDATE SET
-  event_id = excluded.event_id, size = excluded.size, tries = excluded.tries, process = excluded.process, at = now()
-"""
-_SETTLE = "UPDATE consumer_attempt SET process = '' WHERE consumer = $1 AND shard_from = $2 AND process = $3"
-
-
-class MergedError(Exception):
-    """A customer was merged into another one after an event of theirs was read."""
 
 
 class Cursor:
@@ -110,6 +97,7 @@ class Cursor:
         failures: Attempts in a row that have failed and are repeated.
         not_before: The instant of `time.monotonic` before which nothing is tried.
         outages: Attempts in a row that the database has spoilt.
+        letter: The dead letter that was taken to be offered again, until that has come to an end.
         busy: Whether it is being worked on here.
         kick: Set when there may be something to do.
     """
@@ -121,6 +109,7 @@ class Cursor:
         self.killed = self.busy = False
         self.not_before = 0.0
         self.outages = 0
+        self.letter: int | None = None
         self.kick = asyncio.Event()
         self.adopt(row)
         self.look_at(row, self.stored)
@@ -193,6 +182,12 @@ class Cursor:
         self.failures = self.outages = 0
         self.persisted = time.monotonic()
 
+    def wait(self, seconds: float) -> float:
+        """Try nothing for about so long; never all for the same time, so that they do not come back together."""
+        seconds *= random.uniform(0.5, 1.0)  # noqa: S311  # no secret
+        self.not_before = time.monotonic() + seconds
+        return seconds
+
     async def fail(self, connection: Connection, suspects: int, failures: int, wait: float, error: str) -> None:
         """Write down that events failed and are tried again after `wait` seconds."""
         await connection.execute(_FAIL, *self.key, suspects, failures, wait, error)
@@ -211,55 +206,3 @@ class Cursor:
         await connection.execute(_BURY, self.name, *about, error, offered)
         await self.move(connection, end, 1)
         return True
-
-
-class Attempts:
-    """Notes on a connection of its own, outside all transactions, what is about to be tried.
-
-    What a process that has died was trying can so be told from what it had done. It never takes a connection of
-    the pool, which those might hold who wait for it.
-
-    Args:
-        db: The database.
-        process: Tells this process from all others.
-    """
-
-    def __init__(self, db: Database, process: str) -> None:
-        self._config: dict[str, Any] = dict(db.engine.config)
-        self._process = process
-        self._connection: Connection | None = None
-        self._lock = asyncio.Lock()
-
-    async def note(self, cursor: Cursor, event_id: int, size: int, tries: int) -> None:
-        """Write down what is about to be tried.
-
-        Raises:
-            Unavailable: If the database cannot be used.
-        """
-        await self._execute(_ATTEMPT, *cursor.key, event_id, size, tries, self._process)
-
-    async def settle(self, cursor: Cursor) -> None:
-        """Write down that the process has outlived the attempt.
-
-        Raises:
-            Unavailable: If the database cannot be used.
-        """
-        await self._execute(_SETTLE, *cursor.key, self._process)
-
-    async def close(self) -> None:
-        """Close the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
-
-    async def _execute(self, query: str, *values: object) -> None:
-        async with self._lock:
-            try:
-                if self._connection is None or self._connection.is_closed():
-                    self._connection = await asyncpg.connect(**self._config, timeout=5, command_timeout=5)
-                await self._connection.execute(query, *values)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                await self.close()
-                kind = type(error).__name__
-                message = text("The database cannot be used at the moment ({kind})", kind=kind)
-                raise Unavailable(message, retry_after=1) from error

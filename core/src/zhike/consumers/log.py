@@ -136,7 +136,10 @@ class LogReader:
             chosen: list[Batch] = []
             expected = len(events)
             for batch, concerns in zip(batches, want.among(batches), strict=True):
-                if expected >= size or room <= 0 or batch.position == until:
+                if until is not None and batch.position >= until:
+                    position = until
+                    break
+                if expected >= size or room <= 0:
                     break
                 position = batch.position + 1
                 room -= 1
@@ -197,16 +200,14 @@ class LogReader:
 
     async def _of(self, batch: Batch, chosen: Sequence[Batch]) -> list[RecordedEvent]:
         """Return the events of a batch, reading those of all `chosen` with it."""
-        events = self._events.get(batch.batch_id)
-        if events is None:
+        if batch.batch_id not in self._events:
             async with self._lock:
-                await self._fetch([each.batch_id for each in chosen if each.batch_id not in self._events])
-            events = self._events.get(batch.batch_id, [])
-        return events
+                # Looked up again: while others are read, what is kept may be dropped.
+                if batch.batch_id not in self._events:
+                    await self._fetch([each.batch_id for each in chosen if each.batch_id not in self._events])
+        return self._events[batch.batch_id]
 
     async def _fetch(self, batches: list[int]) -> None:
-        if not batches:
-            return
         async with indexed(self._db) as connection:
             rows = await connection.fetch(_EVENTS, batches, self._names)
         while self._events and self._bytes > CACHE_BYTES:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import asyncpg
-
 from zhike import work as work_unit
-from zhike.consumers.cursors import MergedError
+from zhike.consumers.faults import ENDED, MergedError, is_outage
 from zhike.errors import Unavailable, where
 from zhike.i18n import text
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from zhike.consumers.cursors import Cursor
-    from zhike.consumers.engine import Consumers
+    from zhike.consumers.offering import Offering
+    from zhike.orm import Database
 
 # Taken in a transaction of its own: should the handler end the process, nobody tries again unless asked to.
 _TAKE = """
@@ -25,34 +28,58 @@ WHERE id = (
 """
 _GIVE_BACK = "UPDATE dead_letter SET replay_at = now(), attempts = attempts - 1 WHERE id = $1"
 _LOCK = "SELECT 1 FROM consumer_cursor WHERE consumer = $1 AND shard_from = $2 FOR UPDATE SKIP LOCKED"
-ENDED = "the process ended while this event was handled"
-"""Stands for an error when there was nobody left to say what happened."""
 
 
-async def perform(engine: Consumers, cursor: Cursor) -> bool:
+class _GoneError(Exception):
+    """The letter was given up, or the consumer started over, while its event was offered."""
+
+
+async def perform(offering: Offering, cursor: Cursor) -> bool:
     """Offer the oldest letter in the cursor's shards that is to be offered again; return whether there was one.
 
-    It is deleted in the transaction of its effects, or keeps what went wrong this time.
+    It is deleted in the transaction of its effects, or keeps what went wrong this time. It waits again if that was
+    no fault of the event's, as soon as that can be written down.
     """
-    name, db = cursor.name, engine.platform.db
-    async with db.connection() as connection:
-        letter = await connection.fetchrow(_TAKE, name, cursor.shard_from, cursor.want.shard_to, ENDED)
-    if letter is None:
-        cursor.replays = False
-        return False
-    event = await engine.log.event(letter["batch_id"], letter["event_id"])
-    try:
-        async with work_unit.begin(engine.platform, origin=f"plugin:{name}", plugin=name, mode="replay") as work:
+    db = offering.platform.db
+    async with offering.place(cursor):
+        if cursor.letter is not None:
+            await _give_back(db, cursor)
+        async with db.connection() as connection:
+            taken = (cursor.name, cursor.shard_from, cursor.want.shard_to, ENDED)
+            letter = await connection.fetchrow(_TAKE, *taken)
+        if letter is None:
+            cursor.replays = False
+            return False
+        cursor.letter = letter["id"]
+        try:
+            await _offer(offering, cursor, letter)
+        except asyncio.CancelledError:
+            with suppress(Unavailable):
+                await asyncio.shield(_give_back(db, cursor))
+            raise
+        except Exception as error:
+            if is_outage(error) or isinstance(error, MergedError):
+                raise
+            async with db.connection() as connection:
+                await connection.execute("UPDATE dead_letter SET error = $2 WHERE id = $1", cursor.letter, where(error))
+        cursor.letter = None
+    return True
+
+
+async def _offer(offering: Offering, cursor: Cursor, letter: Record) -> None:
+    name = cursor.name
+    event = await offering.log.event(letter["batch_id"], letter["event_id"])
+    with suppress(_GoneError):
+        async with work_unit.begin(offering.platform, origin=f"plugin:{name}", plugin=name, mode="replay") as work:
             if await work.connection.fetchval(_LOCK, *cursor.key) is None:
                 raise Unavailable(text("another process works for {consumer}", consumer=name))
             if event is not None:
-                await engine.call(work, name, [event], "replay")
-            await work.connection.execute("DELETE FROM dead_letter WHERE id = $1", letter["id"])
-    except (Unavailable, MergedError, asyncpg.TransactionRollbackError):
-        async with db.connection() as connection:
-            await connection.execute(_GIVE_BACK, letter["id"])
-        raise
-    except Exception as error:
-        async with db.connection() as connection:
-            await connection.execute("UPDATE dead_letter SET error = $2 WHERE id = $1", letter["id"], where(error))
-    return True
+                await offering.call(work, name, [event], "replay")
+            if await work.connection.execute("DELETE FROM dead_letter WHERE id = $1", letter["id"]) == "DELETE 0":
+                raise _GoneError
+
+
+async def _give_back(db: Database, cursor: Cursor) -> None:
+    async with db.connection() as connection:
+        await connection.execute(_GIVE_BACK, cursor.letter)
+    cursor.letter = None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
+from zhike._hookspec import HookMeta, Implementation
+from zhike._isolate import HookFailed, HookTimeout, Isolation
 from zhike.consumers.cursors import VIEW
 from zhike.errors import where
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zhike.consumers.cursors import Cursor
-    from zhike.orm import Database
+    from zhike.orm import Connection, Database
 
 SECONDS = 50.0
 """How long a plugin may take to delete what it derived."""
@@ -32,6 +36,8 @@ UPDATE consumer SET
   live_from = (SELECT coalesce(max(position), 0) + 1 FROM log_batch)
 WHERE name = $1
 """
+_AS_DUTY = HookMeta(family="duty", since="0.1")
+_isolation = Isolation(threads=False)
 logger = logging.getLogger("zhike.consumers")
 
 
@@ -52,13 +58,12 @@ async def perform(db: Database, cursor: Cursor) -> bool:
             # Whoever still works for it is waited for.
             await connection.execute(f"SET LOCAL lock_timeout = '{SECONDS}s'; SET LOCAL statement_timeout = 0")
             await connection.execute(_CURSORS, name, position)
-            async with asyncio.timeout(SECONDS):
-                await reset(connection)
+            await _call(name, reset, connection)
             await connection.execute("DELETE FROM dead_letter WHERE consumer = $1", name)
             await connection.execute("DELETE FROM consumer_attempt WHERE consumer = $1", name)
             await connection.execute(_RUN, name)
             row = await connection.fetchrow(f"{VIEW} WHERE k.consumer = $1 AND k.shard_from = $2", *cursor.key)
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         logger.warning("consumer %s could not start over: %s", name, where(error))
         async with db.connection() as connection:
             await connection.execute(
@@ -70,3 +75,12 @@ async def perform(db: Database, cursor: Cursor) -> bool:
         cursor.adopt(row)
         cursor.look_at(row, cursor.stored)
     return True
+
+
+async def _call(name: str, reset: Callable[..., object], connection: Connection) -> None:
+    one = Implementation(name, "reset", _AS_DUTY, partial(reset, connection), ())
+    error = (await _isolation.call(one, {}, SECONDS)).error
+    if isinstance(error, HookTimeout) and error.abandoned:
+        connection.terminate()
+    if error is not None:
+        raise error if isinstance(error, Exception) else HookFailed(name, "reset", "failed") from error

@@ -34,7 +34,7 @@ WITH head AS (
   UPDATE log_batch AS b SET position = head.position + fresh.place
   FROM fresh, head WHERE b.batch_id = fresh.batch_id
   RETURNING 1
-) SELECT count(*) FROM placed
+) SELECT count(*), (SELECT position FROM head) + count(*) FROM placed
 """
 logger = logging.getLogger("zhike.consumers")
 
@@ -86,13 +86,14 @@ class Sequencer(Ticker):
 
     Args:
         db: The database.
-        placed: Called when there are new positions, or another process is about to give them.
+        placed: Called when there are new positions, whoever gave them, or another process is about to give them.
     """
 
     def __init__(self, db: Database, placed: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._db = db
         self._placed = placed
+        self._head = 0
 
     async def run(self) -> None:
         """Place batches until cancelled."""
@@ -102,9 +103,11 @@ class Sequencer(Ticker):
         """Place what is committed, up to `MOST` batches; return whether there was anything."""
         async with indexed(self._db) as connection:
             mine = await connection.fetchval(_LOCK, _LOCK_KEY)
-            count = await connection.fetchval(_PLACE, MOST) if mine else 0
-        if (count or not mine) and self._placed is not None:
+            row = await connection.fetchrow(_PLACE, MOST) if mine else None
+        count, head = row or (0, self._head)
+        if (head != self._head or not mine) and self._placed is not None:
             self._placed()
+        self._head = head
         return bool(count)
 
     async def drain(self) -> None:

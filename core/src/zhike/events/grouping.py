@@ -16,6 +16,7 @@ from zhike.errors import TooMany, Unavailable
 from zhike.events.amend import amend
 from zhike.events.checks import KnownTypes
 from zhike.events.ingest import Ingested, Part, store_parts
+from zhike.events.merging import TooSlow
 from zhike.events.schemas import CheckedEvent
 from zhike.i18n import text
 
@@ -97,7 +98,8 @@ class Collector:
             raise TooMany(
                 text("more than {limit} events wait to be stored; try again", limit=self._limit), retry_after=1
             )
-        self._waiting += len(events)
+        waiting = len(events)
+        self._waiting += waiting
         try:
             cause = Cause(origin, live=live)
             total = Ingested(0, 0, [])
@@ -111,7 +113,7 @@ class Collector:
                 total.rejected += got.rejected
             return total
         finally:
-            self._waiting -= len(events)
+            self._waiting -= waiting  # plugins may have dropped some
 
     async def close(self) -> None:
         """Take nothing more, and return when everything that was taken has its answer."""
@@ -180,7 +182,7 @@ class Collector:
             try:
                 async with self._platform.db.transaction() as connection:
                     answers = await store_parts(connection, parts, now=clock.now(), platform=self._platform)
-            except asyncpg.TransactionRollbackError:  # a deadlock or a serialization failure
+            except (asyncpg.TransactionRollbackError, TooSlow):  # a deadlock, a serialization failure, or plugins
                 continue
             if any(answer.accepted for answer in answers):
                 self._platform.announce("log")

@@ -15,10 +15,11 @@ import msgspec
 from zhike.contracts import Mode
 from zhike.customers.resolve import Resolver
 from zhike.customers.traits import Cause
-from zhike.errors import where
+from zhike.errors import Unavailable, where
 from zhike.events.emit import Emission, rows_of
 from zhike.events.sql import EventRows
 from zhike.hooks import Hooks, HookTimeout
+from zhike.i18n import text
 from zhike.jobs.sql import JobRow
 from zhike.orm import Connection
 from zhike.plugins.rows import move_rows
@@ -54,6 +55,10 @@ class MergeRefused(Exception):
         self.visitors = visitors
 
 
+class TooSlow(Unavailable):
+    """Plugins took too long to merge visitors; the same events, stored again at once, merge none."""
+
+
 class Effects(msgspec.Struct):
     """What plugins have added to a batch.
 
@@ -85,6 +90,7 @@ async def hand_over(platform: Platform, connection: Connection, resolver: Resolv
 
     Raises:
         MergeRefused: If that failed; nothing of it is left in the transaction.
+        TooSlow: If it took too long; the connection is closed.
     """
     groups: dict[int, _Group] = {}
     for merge in resolver.merges:
@@ -99,7 +105,7 @@ async def hand_over(platform: Platform, connection: Connection, resolver: Resolv
     refused = set()
     ends = time.monotonic() + SECONDS
     for group in single:
-        over = len(single) == 1 or paused(platform) or time.monotonic() > ends
+        over = len(single) == 1 or time.monotonic() > ends
         if over or await _attempt(platform, connection, [group], now) is None:
             refused.update(group.losers)
     # Those who can be merged one by one may not be together.
@@ -136,12 +142,17 @@ async def _attempt(
             if emitted:
                 effects.rows = await rows_of(connection, emitted)
         await connection.execute(_KEEP)
+    except (HookTimeout, TimeoutError) as error:
+        logger.warning("no visitors are merged for %d s, since plugins took too long: %s", PAUSE, where(error))
+        _slow[platform.hooks] = time.monotonic() + PAUSE
+        # What was cut short may still use the connection, and would then write into the batch.
+        connection.terminate()
+        message = text("other requests keep changing the same customers; try again")
+        raise TooSlow(message, retry_after=1) from error
     except Exception as error:
         if connection.is_closed():
             raise
         logger.warning("visitors stay separate, since plugins cannot merge them: %s", where(error))
-        if isinstance(error, HookTimeout | TimeoutError):
-            _slow[platform.hooks] = time.monotonic() + PAUSE
         await connection.execute(_UNDO)
         return None
     return effects

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 TICK = 1.0
 """Most seconds between two looks."""
+_log = logging.getLogger("zhike.jobs")
 _CORRECTED = timedelta(hours=3)
 """A next time that is further ahead than this was computed by a clock that ran ahead; see cron(8)."""
-_log = logging.getLogger("zhike.jobs")
 
 _STORE = """
 INSERT INTO schedule AS s (name, job, cron, zone, payload, plugin, next_at)
@@ -39,7 +39,11 @@ ON CONFLICT (name) DO UPDATE SET
     THEN excluded.next_at ELSE s.next_at
   END
 """
-_REMOVE = "DELETE FROM schedule WHERE name <> ALL($1::text[])"
+# Those of a plugin that is to run and does not run here, such as one in quarantine, are another process's to remove.
+_REMOVE = """
+DELETE FROM schedule AS s WHERE name <> ALL($1::text[])
+  AND (plugin = ANY($2::text[]) OR NOT EXISTS (SELECT FROM plugin WHERE name = s.plugin AND enabled))
+"""
 _DUE = """
 SELECT name, next_at FROM schedule WHERE next_at <= $1 AND name = ANY($2::text[])
 ORDER BY name FOR UPDATE SKIP LOCKED
@@ -110,7 +114,7 @@ class Schedules:
             for schedule in self._schedules.values()
         ]
         async with self._platform.db.transaction() as connection:
-            await connection.execute(_REMOVE, list(self._schedules))
+            await connection.execute(_REMOVE, list(self._schedules), list(self._platform.plugins))
             if rows:
                 await connection.execute(_STORE, *map(list, zip(*rows, strict=True)), _CORRECTED)
         self._stored = True
@@ -123,7 +127,7 @@ class Schedules:
                 schedule = self._schedules[name]
                 try:
                     work.enqueue(schedule.job, schedule.payload, key=f"{name}@{at.isoformat()}", due_at=at)
-                except ZhikeError:
+                except ZhikeError:  # such as a payload that is too large
                     _log.exception("the schedule %s cannot enqueue its job", name)
                 following = next_time(schedule.cron, self._zone(schedule), max(now, at))
                 await work.connection.execute(_MOVE, name, at, following)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from zhike import wire
 from zhike.access.roles import PLUGINS_MANAGE, PLUGINS_READ
 from zhike.api import Call, Route
 from zhike.plugins import overview, switching
 from zhike.plugins.schemas import Changed, EnableRequest, PluginsAnswer
 
-_PLACES = {"name": "The plugin's name"}
+_PLACES = {"name": "The plugin's name", "hook": "The hook's name"}
 
 
 async def list_plugins(call: Call) -> PluginsAnswer:
@@ -38,6 +40,8 @@ async def close_circuit(call: Call) -> Changed:
     return Changed(True)
 
 
+_change = partial(Route, method="POST", permission=PLUGINS_MANAGE, answer=Changed, places=_PLACES)
+
 ROUTES = (
     Route(
         method="GET",
@@ -47,33 +51,17 @@ ROUTES = (
         summary="Plugins and what is wrong with them",
         answer=PluginsAnswer,
     ),
-    Route(
-        method="POST",
+    _change(
         path="/plugins/{name}/enable",
         handler=enable_plugin,
-        permission=PLUGINS_MANAGE,
         summary="Enable a plugin",
         body=EnableRequest,
-        answer=Changed,
-        places=_PLACES,
         statuses=(409,),
     ),
-    Route(
-        method="POST",
-        path="/plugins/{name}/disable",
-        handler=disable_plugin,
-        permission=PLUGINS_MANAGE,
-        summary="Disable a plugin",
-        answer=Changed,
-        places=_PLACES,
-    ),
-    Route(
-        method="POST",
+    _change(path="/plugins/{name}/disable", handler=disable_plugin, summary="Disable a plugin"),
+    _change(
         path="/plugins/{name}/circuits/{hook}/close",
         handler=close_circuit,
-        permission=PLUGINS_MANAGE,
         summary="Call a hook again that was switched off",
-        answer=Changed,
-        places={**_PLACES, "hook": "The hook's name"},
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from zhike import hookspecs
@@ -26,12 +26,7 @@ FROM process WHERE seen_at > now() - interval '15 s'
 
 
 async def overview(platform: Platform, locale: str) -> PluginsAnswer:
-    """Return every plugin that is installed or known, by name.
-
-    Args:
-        platform: What this process works with.
-        locale: The reader's language.
-    """
+    """Return every plugin that is installed or known, by name, in the reader's language."""
     async with platform.db.connection() as connection:
         known = await service.known(connection)
         generation = await service.generation(connection)
@@ -42,37 +37,31 @@ async def overview(platform: Platform, locale: str) -> PluginsAnswer:
         opened[row["plugin"]].append(OpenCircuit(hook=row["hook"], opened_at=row["opened_at"], error=row["error"]))
     hooks, health = _hooks(platform), await _health(platform, locale)
     items = []
-    for plugin in known.values():
+    for name, plugin in known.items():
         problem = trouble(plugin)
-        items.append(
-            PluginEntry(
-                name=plugin.name,
-                distribution=plugin.distribution,
-                version=plugin.version,
-                enabled=plugin.enabled,
-                state=state(plugin),
-                stage=problem.stage if problem else None,
-                problem=problem.text.render(locale) if problem else None,
-                hint=problem.hint.render(locale) if problem else None,
-                hooks=hooks[plugin.name],
-                circuits=opened[plugin.name],
-                health=health[plugin.name],
-            )
+        entry = PluginEntry(
+            **{field: getattr(plugin, field) for field in ("name", "distribution", "version", "enabled")},
+            state=state(plugin),
+            stage=problem.stage if problem else None,
+            problem=problem.text.render(locale) if problem else None,
+            hint=problem.hint.render(locale) if problem else None,
+            hooks=hooks[name],
+            circuits=opened[name],
+            health=health[name],
         )
+        items.append(entry)
     return PluginsAnswer(items=items, generation=generation, processes=Processes(**processes))
 
 
 def state(plugin: service.Known) -> State:
     """Return in one word how a plugin is."""
-    if not plugin.installed:
-        return "missing"
-    if not plugin.enabled:
-        return "disabled"
+    if not plugin.installed or not plugin.enabled:
+        return "disabled" if plugin.installed else "missing"
     return "quarantined" if plugin.problem else "ok"
 
 
 def trouble(plugin: service.Known) -> Problem | None:
-    """Return why a plugin that is to run does not, or None."""
+    """Return why a plugin that is to run does not, or one that is off could not, as far as that is known."""
     if plugin.enabled and not plugin.installed:
         return Problem(
             plugin=plugin.name,
@@ -80,7 +69,9 @@ def trouble(plugin: service.Known) -> Problem | None:
             text=text("it is enabled, but not installed"),
             hint=text("Install it again, or give it up with `zhike plugin purge {plugin}`", plugin=plugin.name),
         )
-    return plugin.problem if plugin.enabled else None
+    # Of a plugin that is off only how it was found is up to date.
+    seen = plugin.problem is not None and plugin.problem.stage == "discover"
+    return plugin.problem if plugin.enabled or (seen and plugin.installed) else None
 
 
 def _hooks(platform: Platform) -> Mapping[str, list[str]]:
@@ -93,17 +84,13 @@ def _hooks(platform: Platform) -> Mapping[str, list[str]]:
 
 async def _health(platform: Platform, locale: str) -> Mapping[str, list[Health]]:
     found: dict[str, list[Health]] = defaultdict(list)
-    parts: list[tuple[str, Sequence[HealthItem] | Failure]] = await platform.hooks.gather("provide_health")
-    for plugin, part in parts:
+    for plugin, part in await platform.hooks.gather("provide_health"):
         if isinstance(part, Failure):
-            detail = f"{part.error_type}: {part.message}"
-        else:
-            try:
-                found[plugin] = [_shown(item, locale) for item in part]
-                continue
-            except Exception as error:  # a text whose values do not fit, and the like
-                detail = type(error).__name__
-        found[plugin] = [Health(key="provide_health", ok=False, detail=detail)]
+            part = [HealthItem(key=part.hook, ok=False, detail=f"{part.error_type}: {part.message}")]
+        try:
+            found[plugin] = [_shown(item, locale) for item in part]
+        except Exception as error:  # values that cannot be shown
+            found[plugin] = [Health(key="provide_health", ok=False, detail=type(error).__name__)]
     return found
 
 

@@ -33,9 +33,9 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
 
     @property
-    def trusted(self) -> bool:
-        """Whether it is enabled when it is first seen."""
-        return not self.distribution or (self.name in FIRST_PARTY and self.distribution.lower() == f"zhike-{self.name}")
+    def ours(self) -> bool:
+        """Whether it is one of this repository."""
+        return self.name in FIRST_PARTY and self.distribution.lower() == f"zhike-{self.name}"
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,8 @@ async def known(connection: Connection) -> dict[str, Known]:
 async def see(connection: Connection, installed: Sequence[Installed]) -> dict[str, Known]:
     """Note which plugins are installed now; the others stay known.
 
-    A plugin that was not known is enabled if it is `trusted`. What is known already costs no write.
+    A plugin that was not known is enabled if it is one of ours or a file of the hooks folder. What is known
+    already costs no write.
 
     Args:
         connection: Where to.
@@ -107,7 +108,7 @@ async def see(connection: Connection, installed: Sequence[Installed]) -> dict[st
             [each.name for each in found],
             [each.distribution for each in found],
             [each.version for each in found],
-            [each.trusted for each in found],
+            [each.ours or not each.distribution for each in found],
         )
         before = await known(connection)
     return before

@@ -27,7 +27,7 @@ async def enable(db: Database, actor: Actor, name: str, resume: Resume | None = 
         resume: Needed if the plugin read the log before it was disabled.
 
     Returns:
-        Whether anything was changed; False if it was enabled already.
+        Whether it was disabled.
 
     Raises:
         NotFound: If there is no such plugin installed.
@@ -58,15 +58,9 @@ async def enable(db: Database, actor: Actor, name: str, resume: Resume | None = 
 
 
 async def disable(db: Database, actor: Actor, name: str) -> bool:
-    """Let a plugin run no longer from the next generation on; its tables and its place in the log stay.
+    """Let a plugin, installed or not, run no longer from the next generation on; return whether it was enabled.
 
-    Args:
-        db: The database.
-        actor: Who disables it.
-        name: The plugin, installed or not.
-
-    Returns:
-        Whether anything was changed; False if it was disabled already.
+    Its tables and its place in the log stay.
 
     Raises:
         NotFound: If there is no such plugin.
@@ -80,12 +74,6 @@ async def disable(db: Database, actor: Actor, name: str) -> bool:
 
 async def close_circuit(db: Database, actor: Actor, name: str, hook: str) -> None:
     """Have a hook of a plugin that was switched off called again.
-
-    Args:
-        db: The database.
-        actor: Who wants to try it again.
-        name: The plugin.
-        hook: The hook.
 
     Raises:
         NotFound: If it is not switched off.

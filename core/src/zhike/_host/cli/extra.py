@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,17 +12,19 @@ import click
 
 from zhike import settings as configuration
 from zhike._host.cli import context
-from zhike._host.plugins import versions
+from zhike._host.plugins import trial, versions
 from zhike._host.plugins.discover import Candidate, discover
 from zhike._host.plugins.importing import failure, import_plugin
+from zhike._wellformed import Misuse
 from zhike.contracts import Command
 from zhike.errors import Refused
-from zhike.i18n import Text, text
-from zhike.platform import Platform, Problem
-from zhike.plugins.service import FIRST_PARTY
-from zhike._wellformed import Misuse
+from zhike.i18n import text
+from zhike.platform import Platform
 from zhike.registry import Registry
 from zhike.settings import Settings
+
+SECONDS = 5.0
+"""How long the code of one plugin may take to say which commands it has."""
 
 
 class Extra(NamedTuple):
@@ -31,16 +34,13 @@ class Extra(NamedTuple):
     command: Command
 
     def load(self) -> click.Command:
-        """Import the command.
-
-        Raises:
-            Refused: If that fails.
-        """
+        """Import the command; raises `Refused` if that fails."""
         module, _, attribute = self.command.target.partition(":")
         try:
+            import_plugin(self.candidate)
             loaded: click.Command = getattr(importlib.import_module(module), attribute)
         except Exception as error:
-            raise Refused(_told(failure(self.candidate, error))) from error
+            raise Refused(failure(self.candidate, error).told) from error
         return loaded
 
     @asynccontextmanager
@@ -49,50 +49,52 @@ class Extra(NamedTuple):
         async with context.open_platform(settings) as platform:
             name = self.candidate.name
             if name not in platform.plugins:
-                problem = next((each for each in platform.problems if each.plugin == name), None)
-                if problem is not None:
-                    raise Refused(_told(problem))
-                raise Refused(text("The plugin {name} is disabled; run `zhike plugin enable {name}`", name=name))
+                told = [problem.told for problem in platform.problems if problem.plugin == name]
+                disabled = text("The plugin {name} is disabled; run `zhike plugin enable {name}`", name=name)
+                raise Refused(told[0] if told else disabled)
             yield platform
 
 
 def find() -> Iterator[Extra]:
     """Yield the commands of all installed plugins, those of this repository first.
 
-    A plugin is imported when its turn has come. One that fails is left out with a line on standard error, so that
-    the other commands remain.
+    Code of others, enabled or not, is run in a process of its own, since it may hang. A plugin that fails is left
+    out with a line on standard error, so that the other commands remain.
     """
     config = configuration.load()
     found = discover(config.hooks)
     registry = Registry()
-    for name in sorted(found.candidates, key=lambda name: (name not in FIRST_PARTY, name)):
-        candidate = found.candidates[name]
-        problem = found.problems.get(name) or versions.check(candidate)
-        commands: list[Command] = []
-        if problem is None:
-            try:
-                commands = _register(registry, candidate)
-            except KeyboardInterrupt:
-                raise
-            except Misuse as misuse:
-                problem = candidate.problem("registry", misuse.message)
-            except BaseException as error:
-                problem = failure(candidate, error)
-        if problem is not None:
-            click.echo(f"zhike: {_told(problem).render(config.locale)}", err=True)
-        yield from (Extra(candidate, command) for command in commands)
+    others = []
+    for name, candidate in sorted(found.candidates.items()):
+        if problem := found.problems.get(name) or versions.check(candidate):
+            yield from _take(registry, candidate, trial.Report.of(problem), config)
+        elif candidate.installed.ours:
+            yield from _take(registry, candidate, _own(candidate), config)
+        else:
+            others.append(candidate)
+    reports = asyncio.run(trial.reports(others, seconds=SECONDS)) if others else {}
+    for candidate in others:
+        yield from _take(registry, candidate, reports[candidate.name], config)
 
 
-def _register(registry: Registry, candidate: Candidate) -> list[Command]:
-    plugin = import_plugin(candidate)
-    register = getattr(plugin, "register_commands", None)
-    if register is None or not hasattr(register, "zhike_impl"):  # pluggy's mark
-        return []
-    registry.claim(candidate.name, getattr(plugin, "CLAIMS", ()))
-    commands = list(register())
-    registry.add(candidate.name, {"commands": commands})
-    return commands
+def _own(candidate: Candidate) -> trial.Report:
+    try:
+        plugin = import_plugin(candidate)
+        commands = list(plugin.register_commands()) if hasattr(plugin, "register_commands") else []
+    except Exception as error:
+        return trial.Report.of(failure(candidate, error))
+    return trial.Report(candidate.name, claims=getattr(plugin, "CLAIMS", ()), commands=commands)
 
 
-def _told(problem: Problem) -> Text:
-    return text("{plugin}: {what}. {hint}", plugin=problem.plugin, what=problem.text, hint=problem.hint)
+def _take(registry: Registry, candidate: Candidate, report: trial.Report, config: Settings) -> Iterator[Extra]:
+    problem = report.problem
+    if problem is None:
+        try:
+            registry.claim(candidate.name, report.claims)
+            registry.add(candidate.name, {"commands": report.commands})
+        except Misuse as misuse:
+            problem = candidate.problem("registry", misuse.message)
+        else:
+            yield from (Extra(candidate, command) for command in report.commands)
+    if problem is not None:
+        click.echo(f"zhike: {problem.told.render(config.locale)}", err=True)

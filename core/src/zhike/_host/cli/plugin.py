@@ -51,12 +51,8 @@ async def _see(config: Settings, db: Database) -> tuple[Found, dict[str, Known]]
     from zhike.plugins import service
 
     found = discover(config.hooks)
-    installed = [
-        service.Installed(name=each.name, distribution=each.distribution, version=each.version)
-        for each in found.candidates.values()
-    ]
     async with db.connection() as connection:
-        return found, await service.see(connection, installed)
+        return found, await service.see(connection, [each.installed for each in found.candidates.values()])
 
 
 @plugin.command("list")

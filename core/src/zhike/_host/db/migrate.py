@@ -12,6 +12,7 @@ import contextlib
 import importlib.util
 import io
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from types import ModuleType
 
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS migration (
   ran_on timestamp NOT NULL DEFAULT current_timestamp
 )
 """
+_QUOTED = re.compile('".*"', re.DOTALL)
 TABLE_LOCK_TIMEOUT = "30s"
 _LOCK = 0x7A68_696B_65  # "zhike"; advisory locks are counted per database
 
@@ -139,9 +141,12 @@ async def _run(connection: Connection, app: App, migration_id: str) -> None:
     except BaseException as error:  # a plugin's file may raise anything, SystemExit too
         if unavailable(error, connection):
             raise
-        # Not the error's details: they may hold a row.
-        name = type(error).__name__
-        reason = error.as_dict().get("message", name) if isinstance(error, asyncpg.PostgresError) else name
+        # Not the error's details, which may hold a row, nor what a function says, nor a value that cannot be taken.
+        reason = type(error).__name__
+        if isinstance(error, asyncpg.PostgresError) and not isinstance(error, asyncpg.PLPGSQLError):
+            reason = error.as_dict().get("message", reason)
+            if isinstance(error, asyncpg.DataError):
+                reason = _QUOTED.sub('"…"', reason)
         message = text("Migration {name} failed and nothing was changed: {reason}", name=migration_id, reason=reason)
         raise Refused(message) from error
 

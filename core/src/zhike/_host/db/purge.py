@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from zhike._host.db import migrate
-from zhike._host.plugins.discover import RESERVED
+from zhike._host.plugins.discover import Candidate, name_problem
 from zhike.access import audit
 from zhike.access.actor import Actor
 from zhike.errors import Conflict, NotFound
@@ -36,8 +36,13 @@ _ROWS = (
 
 async def tables(connection: Connection, plugin: str) -> list[str]:
     """Return the names of a plugin's tables, as they are written in SQL."""
-    # Names of plugins are single words, so that no other plugin's tables begin like this one's.
-    return [] if plugin in RESERVED else [row["name"] for row in await connection.fetch(_TABLES, plugin)]
+    return [row["name"] for row in await connection.fetch(_TABLES, plugin)] if _owns(plugin) else []
+
+
+def _owns(plugin: str) -> bool:
+    """Say whether there can be anything of a plugin: it was never loaded if it has a name that none may have."""
+    # Such a name may be how tables of the core begin, or of another plugin, whose name is a single word.
+    return name_problem(Candidate(name=plugin)) is None
 
 
 async def purge(database: Database, actor: Actor, plugin: str) -> list[str]:
@@ -68,7 +73,7 @@ async def purge(database: Database, actor: Actor, plugin: str) -> list[str]:
         dropped = await tables(connection, plugin)
         if dropped:
             await _drop(connection, dropped)
-        for rows in _ROWS:
+        for rows in _ROWS if _owns(plugin) else ():
             await connection.execute(f"DELETE FROM {rows}", plugin)
         if known.installed:
             await service.record(connection, plugin, None)

@@ -10,7 +10,6 @@ from zhike._host.plugins import load
 from zhike.errors import Refused, ZhikeError
 from zhike.orm import Database
 from zhike.platform import Problem
-from zhike.plugins.circuits import StoredCircuits
 from zhike.settings import Settings
 
 
@@ -44,15 +43,14 @@ async def upgrade(settings: Settings, url: str, *, check: bool = False) -> Upgra
     db = await Database.open(url, max_size=2, command_timeout=None)
     try:
         loading = await load.import_all(settings, db)
-        assembled = loading.assemble(StoredCircuits(db), threads=True, hook_seconds=settings.hook_seconds)
+        assembled = loading.assemble()
         for name in list(loading.modules):
-            rows = [declared for plugin, declared in assembled.registry.customer_rows if plugin == name]
             try:
                 if check:
                     async with db.connection() as connection:
                         ran += await migrate.pending_on(connection, [loading.app(name)])
                 else:
-                    ran += await migrations.forwards(db, loading.app(name), rows)
+                    ran += await migrations.forwards(db, loading.app(name), assembled.registry.rows_of(name))
             except ZhikeError as error:
                 if not isinstance(error, Refused):
                     await _require(db)

@@ -16,7 +16,6 @@ from zhike.errors import NotFound, Refused
 from zhike.i18n import text
 from zhike.orm import Database
 from zhike.platform import Problem
-from zhike.plugins.circuits import StoredCircuits
 from zhike.settings import Settings
 
 
@@ -83,8 +82,7 @@ async def check(settings: Settings, db: Database, candidate: Candidate) -> Probl
         loading.modules[name] = import_plugin(candidate)
     except Exception as error:
         return failure(candidate, error)
-    assembled = loading.assemble(StoredCircuits(db), threads=True, hook_seconds=settings.hook_seconds)
+    assembled = loading.assemble()
     if name in loading.problems:
         return loading.problems[name]
-    rows = [declared for plugin, declared in assembled.registry.customer_rows if plugin == name]
-    return await migrations.rehearse(db, loading.app(name), rows)
+    return await migrations.rehearse(db, loading.app(name), assembled.registry.rows_of(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from zhike.i18n import Text, text
 from zhike.platform import CORE, Problem
+from zhike.plugins.service import Installed
 
 GROUP = "zhike.plugins"
 # A plugin's name begins its paths, tables and commands, so it must not be how the core's own begin.
@@ -50,6 +50,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     def source(self) -> str:
         """Where it comes from, for people."""
         return f"{self.distribution} {self.version}".rstrip() or self.file
+
+    @property
+    def installed(self) -> Installed:
+        """What the database is told of it."""
+        return Installed(name=self.name, distribution=self.distribution, version=self.version)
 
     def problem(self, stage: str, what: Text, hint: Text | None = None) -> Problem:
         """Return what is wrong with it; without `hint` another version of its code is what mends it."""
@@ -151,8 +156,7 @@ def _from_folder(folder: Path | None) -> Iterator[_Finding]:
     if folder is None:
         return
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_file())
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
     except FileNotFoundError:
         return
     except OSError as error:

@@ -17,7 +17,7 @@ from zhike.platform import Problem
 
 _CODE = {".py", ".pyc", ".so", ".pyd"}
 # What these say is about code, while the message of any other error may quote a secret of the environment.
-_TELLING = (ImportError, SyntaxError, NameError, AttributeError)
+_TELLING = {ImportError, ModuleNotFoundError, SyntaxError, IndentationError, TabError, NameError, AttributeError}
 
 
 def import_plugin(candidate: Candidate) -> ModuleType:
@@ -49,11 +49,11 @@ def failure(candidate: Candidate, error: BaseException) -> Problem:
     """Return the problem of a plugin whose import raised `error`."""
     core = (str(Path(zhike.__file__).parent), importlib.__file__, "<frozen")
     own = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith(core)]
-    what = type(error).__name__ + (f": {error}" if isinstance(error, _TELLING) else "")
+    what = type(error).__name__ + (f": {error}" if type(error) in _TELLING else "")
     if own:
         what += f" ({Path(own[-1].filename).name}:{own[-1].lineno})"
     hint = None
-    missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    missing = str(error.name or "").partition(".")[0] if type(error) is ModuleNotFoundError else ""
     if missing and candidate.file:
         hint = text("Install what provides the module {module}, then restart the server", module=missing)
     elif missing and missing != candidate.module.partition(".")[0]:

@@ -6,11 +6,11 @@ import importlib
 import importlib.util
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from piccolo.table import Table
 
@@ -20,7 +20,6 @@ from zhike._host.plugins import trial, versions
 from zhike._host.plugins.discover import Candidate, discover
 from zhike._host.plugins.importing import failure, fingerprint, import_plugin
 from zhike.errors import Refused
-from zhike.i18n import text
 from zhike.orm import Database
 from zhike.platform import Assembled, LoadedPlugin, Platform, Problem, assemble, core_plugins
 from zhike.plugins import service
@@ -42,6 +41,7 @@ class Loading:
         problems: What is wrong with some, by name.
         fingerprints: Of the code of those that were tried, now or earlier, by name; `!` before it says in vain.
         modules: Those that are imported, by name.
+        tables: Their tables, by the same name.
     """
 
     generation: int
@@ -51,6 +51,7 @@ class Loading:
     problems: dict[str, Problem] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
+    tables: dict[str, list[type[Table]]] = field(default_factory=dict)
 
     def note(self, *problems: Problem) -> None:
         """Leave plugins out.
@@ -60,10 +61,8 @@ class Loading:
         """
         for problem in problems:
             if self.strict:
-                raise Refused(
-                    text("{plugin}: {what}. {hint}", plugin=problem.plugin, what=problem.text, hint=problem.hint)
-                )
-            logger.error("plugin %s is left out: %s. %s", problem.plugin, problem.text, problem.hint)
+                raise Refused(problem.told)
+            logger.error("left out: plugin %s", problem.told)
             self.problems[problem.plugin] = problem
             self.modules.pop(problem.plugin, None)
 
@@ -82,10 +81,9 @@ class Loading:
             return App(name, Path(os.devnull))  # a file of the hooks folder has none
         return App(name, Path(file).parent / "piccolo_migrations")
 
-    def assemble(self, circuits: StoredCircuits, *, threads: bool, hook_seconds: float) -> Assembled:
+    def assemble(self, **options: Any) -> Assembled:
         """Put the imported plugins together with the core's own, and note what cannot be registered."""
-        both = {**core_plugins(), **self.modules}
-        assembled = assemble(both, circuits=circuits, threads=threads, hook_seconds=hook_seconds)
+        assembled = assemble({**core_plugins(), **self.modules}, **options)
         self.note(*assembled.problems)
         return assembled
 
@@ -114,9 +112,10 @@ async def load(
     loading = await import_all(settings, db, strict=strict, trial_seconds=trial_seconds)
     circuits = StoredCircuits(db)
     await circuits.step()
-    assembled = loading.assemble(circuits, threads=threads, hook_seconds=settings.hook_seconds)
+    options = {"circuits": circuits, "threads": threads, "hook_seconds": settings.hook_seconds}
+    assembled = loading.assemble(**options)
     if await _unready(loading, db, assembled):
-        assembled = loading.assemble(circuits, threads=threads, hook_seconds=settings.hook_seconds)
+        assembled = loading.assemble(**options)
     await record(loading, db)
     platform = Platform(
         settings=settings,
@@ -128,8 +127,8 @@ async def load(
         generation=loading.generation,
         circuits=circuits,
     )
-    for module in loading.modules.values():
-        db.bind(_tables(module))
+    for name in loading.modules:
+        db.bind(loading.tables[name])
     circuits.announce = lambda topic: platform.announce(topic)  # noqa: PLW0108  # it is replaced later
     return platform
 
@@ -139,10 +138,7 @@ async def import_all(
 ) -> Loading:
     """Do the first half of `load`: find, check, try and import plugins; nothing is registered or recorded."""
     found = discover(settings.hooks)
-    installed = [
-        service.Installed(name=each.name, distribution=each.distribution, version=each.version)
-        for each in found.candidates.values()
-    ]
+    installed = [each.installed for each in found.candidates.values()]
     async with db.connection() as connection:
         # Before the plugins' states: a change after it is seen by the watch, at worst once too often.
         generation = await service.generation(connection)
@@ -192,8 +188,7 @@ async def _try(loading: Loading, seconds: float) -> None:
 def _import(loading: Loading, candidate: Candidate) -> None:
     try:
         module = import_plugin(candidate)
-        if module.__package__ and importlib.util.find_spec(f"{module.__package__}.tables"):
-            importlib.import_module(f"{module.__package__}.tables")
+        loading.tables[candidate.name] = _tables(module)
         loading.modules[candidate.name] = module
     except KeyboardInterrupt:
         raise
@@ -203,20 +198,24 @@ def _import(loading: Loading, candidate: Candidate) -> None:
 
 async def _unready(loading: Loading, db: Database, assembled: Assembled) -> bool:
     """Leave out plugins whose tables are not what they need; return whether there were any."""
-    problems = []
+    found = []
     async with db.connection() as connection:
         for name in loading.modules:
-            rows = [declared for plugin, declared in assembled.registry.customer_rows if plugin == name]
-            problems.append(await migrations.unready(connection, loading.app(name), rows))
-    found = [problem for problem in problems if problem is not None]
+            problem = await migrations.unready(connection, loading.app(name), assembled.registry.rows_of(name))
+            found += [problem] if problem else []
     loading.note(*found)
     return bool(found)
 
 
 def _tables(module: ModuleType) -> list[type[Table]]:
-    """Return the Piccolo tables of an imported plugin, which lie in `tables.py` beside it."""
-    tables = sys.modules.get(f"{module.__package__}.tables")
-    return [getattr(tables, name) for name in tables.__all__] if tables is not None else []
+    """Import the Piccolo tables of a plugin, which lie in `tables.py` beside it."""
+    if not module.__package__ or not importlib.util.find_spec(f"{module.__package__}.tables"):
+        return []
+    beside = importlib.import_module(f"{module.__package__}.tables")
+    tables = [getattr(beside, name) for name in beside.__all__]
+    if not all(isinstance(each, type) and issubclass(each, Table) for each in tables):
+        raise AttributeError(f"{beside.__name__}.__all__ names what is no table")
+    return tables
 
 
 def _proven(known: service.Known) -> bool:

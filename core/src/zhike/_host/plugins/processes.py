@@ -15,8 +15,7 @@ from zhike.errors import Unavailable
 from zhike.platform import Platform
 
 BEAT_SECONDS = 5.0
-STALE_SECONDS = 15.0
-"""A process that has not been seen for so long is taken for dead."""
+STALE_SECONDS = 15.0  # a process that has not been seen for so long is taken for dead
 logger = logging.getLogger("zhike.plugins")
 
 _BEAT = """
@@ -33,7 +32,7 @@ SELECT coalesce(max(generation), 0) FROM plugin_generation
 class GenerationWatch:
     """Keeps this process in the table `process`, and has it restarted when the set of plugins has changed.
 
-    It also keeps the process's circuits up to date with those in the database.
+    It also keeps the process's circuits up to date.
 
     Args:
         platform: What the process works with, loaded in some generation.
@@ -57,11 +56,10 @@ class GenerationWatch:
 
     async def run(self) -> None:
         """Beat every five seconds until cancelled, then leave the list."""
-        tasks = []
-        if (circuits := self._platform.circuits) is not None:
-            tasks.append(asyncio.create_task(_keep_going(circuits.run), context=contextvars.Context()))
+        loops = [self._beat] if self._platform.circuits is None else [self._beat, self._platform.circuits.run]
+        tasks = [asyncio.create_task(_keep_going(loop), context=contextvars.Context()) for loop in loops]
         try:
-            await _keep_going(self._beat)
+            await asyncio.wait(tasks)
         finally:
             for task in tasks:
                 task.cancel()
@@ -78,11 +76,7 @@ class GenerationWatch:
                     await self._rung.wait()
 
     async def step(self) -> None:
-        """Beat once, and have the process restarted if it runs an older generation than the present one.
-
-        Raises:
-            Unavailable: If the database cannot be used.
-        """
+        """Beat once, and have the process restarted if it runs an older generation than the present one."""
         mine = self._platform.generation
         async with self._platform.db.connection() as connection:
             present = await connection.fetchval(

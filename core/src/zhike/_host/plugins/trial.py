@@ -20,6 +20,7 @@ import msgspec
 
 from zhike._host.plugins.discover import Candidate
 from zhike._host.plugins.importing import failure, import_plugin
+from zhike.contracts import Command
 from zhike.i18n import text
 from zhike.platform import Problem, assemble, core_plugins
 from zhike.plugins.service import decode_text, encode_text
@@ -34,31 +35,50 @@ class _Order(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class _Report(msgspec.Struct, frozen=True):
-    """How it went with one plugin: nothing but its name, or the stage of its problem and the texts as JSON."""
+class Report(msgspec.Struct, frozen=True):
+    """How it went with one plugin.
+
+    Args:
+        plugin: Its name.
+        stage: Of its problem, or "".
+        text: What is wrong, as JSON.
+        hint: What mends it, as JSON.
+        claims: The nouns it claims.
+        commands: Those it registers.
+    """
 
     plugin: str
     stage: str = ""
     text: str = ""
     hint: str = ""
+    claims: tuple[str, ...] = ()
+    commands: list[Command] = []
 
     @classmethod
-    def of(cls, plugin: str, problem: Problem | None) -> bytes:
-        """Return a report as one line."""
-        report = cls(plugin)
-        if problem is not None:
-            report = cls(plugin, problem.stage, encode_text(problem.text), encode_text(problem.hint))
-        return msgspec.json.encode(report) + b"\n"
+    def of(cls, problem: Problem) -> Report:
+        """Return the report of a problem."""
+        return cls(problem.plugin, problem.stage, encode_text(problem.text), encode_text(problem.hint))
 
+    @property
     def problem(self) -> Problem | None:
-        """Return the problem, or None if all is well."""
+        """The problem, or None if all is well."""
         if not self.stage:
             return None
         what, hint = decode_text(self.text), decode_text(self.hint)
         return Problem(plugin=self.plugin, stage=self.stage, text=what, hint=hint)
 
+    def encode(self) -> bytes:
+        """Return it as one line."""
+        return msgspec.json.encode(self) + b"\n"
+
 
 async def run(candidates: Sequence[Candidate], *, seconds: float = SECONDS) -> dict[str, Problem]:
+    """Return what is wrong with plugins, by name; arguments as for `reports`."""
+    told = await reports(candidates, seconds=seconds)
+    return {name: problem for name, report in told.items() if (problem := report.problem) is not None}
+
+
+async def reports(candidates: Sequence[Candidate], *, seconds: float = SECONDS) -> dict[str, Report]:
     """Import and register each plugin in a process of its own.
 
     Args:
@@ -66,17 +86,21 @@ async def run(candidates: Sequence[Candidate], *, seconds: float = SECONDS) -> d
         seconds: How long each may take.
 
     Returns:
-        What is wrong with those that failed, by name.
+        How it went with each, by name.
     """
-    problems: dict[str, Problem | None] = {}
-    while remaining := [candidate for candidate in candidates if candidate.name not in problems]:
-        problems |= await _reports(_Order(remaining, sys.path, seconds))
-        if guilty := next((candidate for candidate in remaining if candidate.name not in problems), None):
-            problems[guilty.name] = _ended(guilty, -signal.SIGKILL)  # with it ended the starter
-    return {name: problem for name, problem in problems.items() if problem is not None}
+    told: dict[str, Report] = {}
+    while remaining := [candidate for candidate in candidates if candidate.name not in told]:
+        started, status, some = await _start(_Order(remaining, sys.path, seconds))
+        told |= some
+        if not started:
+            return told | {each.name: Report.of(_untried(each, status)) for each in remaining}
+        if guilty := next((candidate for candidate in remaining if candidate.name not in told), None):
+            told[guilty.name] = Report.of(_ended(guilty, -signal.SIGKILL))  # with it ended the starter
+    return told
 
 
-async def _reports(order: _Order) -> dict[str, Problem | None]:
+async def _start(order: _Order) -> tuple[bool, int, dict[str, Report]]:
+    """Run a starter; return whether it came as far as the first plugin, its exit status, and the reports."""
     # -P: the working directory must not lend its modules to the plugins.
     starter = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", __name__,
@@ -89,8 +113,9 @@ async def _reports(order: _Order) -> dict[str, Problem | None]:
             starter.terminate()
             await starter.wait()
     # What follows the last end of a line was cut off when the starter was killed.
-    reports = [msgspec.json.decode(line, type=_Report) for line in output.split(b"\n")[:-1]]
-    return {report.plugin: report.problem() for report in reports}
+    lines = output.split(b"\n")[:-1]
+    some = [msgspec.json.decode(line, type=Report) for line in lines[1:]]
+    return bool(lines), starter.returncode or 0, {report.plugin: report for report in some}
 
 
 def main() -> None:
@@ -100,6 +125,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.path[:] = order.path
     core = core_plugins()
+    os.write(1, b"\n")
     for candidate in order.candidates:
         with _forked(candidate, core, order.seconds) as (process, pipe):
             status = _wait(process, order.seconds)
@@ -108,7 +134,7 @@ def main() -> None:
                 report = os.read(pipe, _PIPE)
         if not report.endswith(b"\n"):
             problem = _hung(candidate, order.seconds) if status is None else _ended(candidate, status)
-            report = _Report.of(candidate.name, problem)
+            report = Report.of(problem).encode()
         os.write(1, report)
 
 
@@ -130,7 +156,7 @@ def _forked(candidate: Candidate, core: dict[str, ModuleType], seconds: float) -
             nothing = os.open(os.devnull, os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(nothing, descriptor)
-            os.write(writing, _Report.of(candidate.name, _try(candidate, core)))
+            os.write(writing, _try(candidate, core).encode())
         finally:
             os._exit(0)
     os.close(writing)
@@ -157,13 +183,16 @@ def _wait(process: int, seconds: float) -> int | None:
     return None
 
 
-def _try(candidate: Candidate, core: dict[str, ModuleType]) -> Problem | None:
+def _try(candidate: Candidate, core: dict[str, ModuleType]) -> Report:
     try:
         plugin = import_plugin(candidate)
-        problems = assemble({**core, candidate.name: plugin}).problems
+        assembled = assemble({**core, candidate.name: plugin})
     except BaseException as error:
-        return failure(candidate, error)
-    return problems[0] if problems else None
+        return Report.of(failure(candidate, error))
+    if assembled.problems:
+        return Report.of(assembled.problems[0])
+    claims, commands = getattr(plugin, "CLAIMS", ()), list(assembled.registry.commands.values())
+    return Report(candidate.name, claims=claims, commands=commands)
 
 
 # Trying them at each start would cost each start its time.
@@ -180,9 +209,21 @@ def _hung(candidate: Candidate, seconds: float) -> Problem:
 
 
 def _ended(candidate: Candidate, status: int) -> Problem:
-    how = signal.Signals(-status).name if status < 0 else f"exit({status})"
-    what = text("its import or registration ended the process with {how}; {until}", how=how, until=_UNTIL)
+    what = text("its import or registration ended the process with {how}; {until}", how=_how(status), until=_UNTIL)
     return candidate.problem("trial", what)
+
+
+def _untried(candidate: Candidate, status: int) -> Problem:
+    what = text(
+        "it could not be tried: the core itself cannot be imported in a new process, which ended with {how}; "
+        "the log says why",
+        how=_how(status),
+    )
+    return candidate.problem("import", what, text("Install zhike again, then restart the server"))
+
+
+def _how(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"exit({status})"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -29,11 +29,11 @@ def check(candidate: Candidate, running: str = __version__) -> Problem | None:
     for line in candidate.requires:
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        except ValueError:  # as InvalidRequirement is, and what packaging.markers raises
             return candidate.problem(
                 "version", text("its requirement {line!r} cannot be understood; expected such as zhike>=1.2", line=line)
             )
-        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if canonicalize_name(requirement.name) != "zhike" or not applies:
             continue
         if not requirement.specifier.contains(running, prereleases=True):

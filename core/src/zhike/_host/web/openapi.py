@@ -64,7 +64,7 @@ def describe(routes: Iterable[tuple[str, Route]]) -> dict[str, Any]:
         paths.setdefault(prefix + route.path, {})[route.method.lower()] = operation
     for _, route in routes:
         if route.query is not None:
-            components.pop(route.query.__name__, None)  # its fields stand in the operations
+            components.pop(_component(schema_of, route.query), None)  # its fields stand in the operations
     return {
         "openapi": "3.1.0",
         "info": {
@@ -90,11 +90,11 @@ def describe(routes: Iterable[tuple[str, Route]]) -> dict[str, Any]:
 def _operation(route: Route, schema_of: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     public = isinstance(route.permission, Public)
     operation: dict[str, Any] = {
-        "operationId": route.handler.__name__,
+        "operationId": getattr(route.handler, "__name__", f"{route.method} {route.path}"),
         "summary": route.summary,
         "description": inspect.getdoc(route.handler) or route.summary,
         "security": [] if public else [{"token": []}],
-        "parameters": [*_places(route), *_parameters(route, components)],
+        "parameters": [*_places(route), *_parameters(route, schema_of, components)],
         "responses": {
             "200": {"description": "The answer", "content": _content(schema_of[repr(route.answer)], _TYPES)},
             **{str(status): _problem(status) for status in sorted(_statuses(route, public=public))},
@@ -136,10 +136,10 @@ def _places(route: Route) -> list[dict[str, Any]]:
     ]
 
 
-def _parameters(route: Route, components: dict[str, Any]) -> list[dict[str, Any]]:
+def _parameters(route: Route, schema_of: dict[str, Any], components: dict[str, Any]) -> list[dict[str, Any]]:
     if route.query is None:
         return []
-    properties = components[route.query.__name__]["properties"]
+    properties = components[_component(schema_of, route.query)]["properties"]
     return [
         {
             "name": name,
@@ -149,6 +149,12 @@ def _parameters(route: Route, components: dict[str, Any]) -> list[dict[str, Any]
         }
         for name, schema in properties.items()
     ]
+
+
+def _component(schema_of: dict[str, Any], type_: Any) -> str:
+    """Return what a struct is called in the description: types of one name get longer ones."""
+    reference: str = schema_of[repr(type_)]["$ref"]
+    return reference.removeprefix(_REFERENCE.format(name=""))
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:

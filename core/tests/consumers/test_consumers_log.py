@@ -1,0 +1,32 @@
+"""The log as a process reads it: nothing is left out when its cache is full or its past is deleted."""
+
+from __future__ import annotations
+
+import asyncio
+
+from zhike.consumers.log import LogReader, Want
+
+ALL = Want(None, 0, 63)
+
+
+async def test_two_readers_of_the_same_batch_both_get_it_though_nothing_can_be_kept(stand, monkeypatch) -> None:
+    sent = await stand.add(3, batch=1)
+    reader = LogReader(stand.db, None)
+    await reader.look()
+    monkeypatch.setattr("zhike.consumers.log.CACHE_BYTES", 0)
+    (few, _), (many, _) = await asyncio.gather(reader.stretch((1, 0), ALL, 1), reader.stretch((1, 0), ALL, 10))
+    assert len(few) == 1
+    assert [event.message_id for event in many if event.behaviour] == sent
+
+
+async def test_what_was_deleted_is_passed_over_up_to_where_the_mode_changes(stand) -> None:
+    sent = await stand.add(8, batch=1)
+    await stand.execute("DELETE FROM log_batch WHERE position BETWEEN 2 AND 6")
+    reader = LogReader(stand.db, None)
+    await reader.look()
+    before, place = await reader.stretch((1, 0), ALL, 100, until=4)
+    assert [event.message_id for event in before if event.behaviour] == sent[:1]
+    assert place == (4, 0)
+    after, place = await reader.stretch(place, ALL, 100)
+    assert [event.message_id for event in after if event.behaviour] == sent[6:]
+    assert place == (9, 0)
