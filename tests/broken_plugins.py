@@ -141,8 +141,8 @@ GOOD = Source(
         "piccolo_migrations/well_0001_first.py": migration(
             "well",
             "well_0001_first",
-            "CREATE TABLE well_seen (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer_id bigint, events int);"
-            " CREATE TABLE well_done (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer_id bigint)",
+            "CREATE TABLE well_seen (id bigint GENERATED ALWAYS AS IDENTITY, customer_id bigint, events int);"
+            " CREATE TABLE well_done (id bigint GENERATED ALWAYS AS IDENTITY, customer_id bigint)",
         )
     },
 )

@@ -42,14 +42,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 def batches(load: Load) -> Iterator[list[dict[str, Any]]]:
     """Yield the batches as the items `POST /events` takes, about 250 bytes of JSON each."""
-    rng = random.Random(load.seed)
+    rng, known = random.Random(load.seed), load.population
     base = datetime.fromtimestamp(load.now, UTC) - timedelta(hours=1)
-    known = load.population
-    number = 0
-    for _ in range(load.batches):
+    for batch in range(load.batches):
         items: list[dict[str, Any]] = []
-        for _ in range(load.size):
-            number += 1
+        for number in range(batch * load.size + 1, (batch + 1) * load.size + 1):
             new = rng.random() < load.new
             name = _NAMES[int(rng.random() * len(_NAMES))]
             item: dict[str, Any] = {
@@ -61,8 +58,7 @@ def batches(load: Load) -> Iterator[list[dict[str, Any]]]:
                 "source": "web",
             }
             if name == "order.paid":
-                item["amount"] = f"{int(rng.random() * 900) + 1}.{number % 100:02d}"
-                item["currency"] = CURRENCY
+                item |= {"amount": f"{int(rng.random() * 900) + 1}.{number % 100:02d}", "currency": CURRENCY}
             items.append(item)
         yield items
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -296,6 +296,18 @@ class Engine(PostgresEngine):
             await self.pool.release(cast("Any", connection))
         except Exception:  # asyncpg has closed the connection and freed its place
             _log.debug("a connection could not be reset; it is closed", exc_info=True)
+
+    async def cut(self, connection: Connection) -> None:
+        """End a connection that somebody who cannot be stopped may go on using, and its statement and locks with it."""
+        server = connection.get_server_pid()
+        connection.terminate()
+        # The server would notice only after the statement.
+        with suppress(Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            other = await self.acquire()
+            try:
+                await other.execute("SELECT pg_terminate_backend($1, 1000)", server)
+            finally:
+                await self.release(other)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:

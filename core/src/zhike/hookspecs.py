@@ -151,7 +151,7 @@ def register_schedules() -> Sequence[Schedule]:
 def register_consumers() -> Sequence[Consumer]:
     """Return how the plugin wants to be given the event log.
 
-    Without it `on_events_recorded` is not called.
+    Without it a plugin that implements `on_events_recorded` is given all events from now on.
 
     Returns:
         One consumer, or none.

@@ -12,7 +12,6 @@ import msgspec
 
 LOCALES = ("zh_CN", "en")
 _catalogs = [Path(__file__).parent / "locale"]  # grows only; the core's own comes first
-_log = logging.getLogger("zhike.i18n")
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -32,10 +31,8 @@ class Text(msgspec.Struct, frozen=True):
         A translation with other places is not used, and a message id with such places shown as it is.
         """
         for template in (_translations(locale, len(_catalogs)).get(self.msgid, self.msgid), self.msgid):
-            try:
+            with contextlib.suppress(Exception):  # as many as there are formats
                 return template.format(**{key: _short(value, locale) for key, value in self.params.items()})
-            except Exception:  # noqa: S112  # as many as there are formats
-                continue
         return self.msgid
 
     def __str__(self) -> str:
@@ -43,15 +40,14 @@ class Text(msgspec.Struct, frozen=True):
 
 
 def text(msgid: str, **params: object) -> Text:
-    """Return `msgid` with its params as a `Text`; the catalogs are made from the calls of this function."""
+    """Return `msgid` with its params as a `Text`; the catalogs are made from its calls."""
     return Text(msgid, params)
 
 
 def add_catalog(folder: Path) -> None:
     """Look texts up in another distribution's catalogs too; adding one again changes nothing.
 
-    The loader of plugins does it for each package with a folder `locale`. Where two catalogs translate one message
-    id, the one added first counts.
+    Where two catalogs translate one message id, the one added first counts.
 
     Args:
         folder: Holds `<locale>/LC_MESSAGES/<package>.po`, such as `Path(package.__file__).parent / "locale"`.
@@ -80,10 +76,9 @@ def pick_locale(accept_language: str | None, default: str) -> str:
 def _short(value: object, locale: str) -> object:
     if isinstance(value, Text):
         return value.render(locale)
-    if isinstance(value, int | float):
-        return value
-    shown = str(value)  # a path is often part of a command to copy
-    return shown if len(shown) <= 200 or isinstance(value, Path) else shown[:200] + "…"
+    shown = value if isinstance(value, int | float) else str(value)
+    # A path is often part of a command to copy.
+    return shown[:200] + "…" if isinstance(shown, str) and len(shown) > 200 and not isinstance(value, Path) else shown
 
 
 @functools.cache
@@ -99,7 +94,7 @@ def _translations(locale: str, catalogs: int) -> dict[str, str]:
             with source.open("rb") as file:
                 entries = list(read_po(file, locale=locale, abort_invalid=True))
         except Exception as error:  # another plugin's readers must not suffer for it
-            _log.warning("the catalog %s cannot be read (%s)", source, type(error).__name__)
+            logging.getLogger("zhike.i18n").warning("the catalog %s cannot be read (%s)", source, type(error).__name__)
             continue
         found.update({str(entry.id): str(entry.string) for entry in entries if entry.id and entry.string})
     return found | _translations(locale, catalogs - 1)

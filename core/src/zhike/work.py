@@ -269,7 +269,7 @@ async def begin(
             except HookTimeout as error:
                 # Whoever could not be stopped would write outside of any transaction, or into somebody else's.
                 if error.abandoned:
-                    connection.terminate()
+                    await platform.db.engine.cut(connection)
                 raise
             news = await _flush(work)
     for topic in news:

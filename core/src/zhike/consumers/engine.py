@@ -13,7 +13,7 @@ from zhike.consumers import replays, restart
 from zhike.consumers.cursors import REGISTER, REGISTER_CURSOR, VIEW, Cursor
 from zhike.consumers.log import LogReader
 from zhike.consumers.offering import HOOK, LONGEST_OUTAGE, Offering
-from zhike.consumers.sequencer import Ticker
+from zhike.consumers.ticker import Ticker
 from zhike.contracts import Consumer, Mode
 from zhike.errors import Unavailable, where
 

@@ -58,7 +58,12 @@ async def perform(db: Database, cursor: Cursor) -> bool:
             # Whoever still works for it is waited for.
             await connection.execute(f"SET LOCAL lock_timeout = '{SECONDS}s'; SET LOCAL statement_timeout = 0")
             await connection.execute(_CURSORS, name, position)
-            await _call(name, reset, connection)
+            try:
+                await _call(name, reset, connection)
+            except HookTimeout as error:
+                if error.abandoned:
+                    await db.engine.cut(connection)
+                raise
             await connection.execute("DELETE FROM dead_letter WHERE consumer = $1", name)
             await connection.execute("DELETE FROM consumer_attempt WHERE consumer = $1", name)
             await connection.execute(_RUN, name)
@@ -80,7 +85,5 @@ async def perform(db: Database, cursor: Cursor) -> bool:
 async def _call(name: str, reset: Callable[..., object], connection: Connection) -> None:
     one = Implementation(name, "reset", _AS_DUTY, partial(reset, connection), ())
     error = (await _isolation.call(one, {}, SECONDS)).error
-    if isinstance(error, HookTimeout) and error.abandoned:
-        connection.terminate()
     if error is not None:
         raise error if isinstance(error, Exception) else HookFailed(name, "reset", "failed") from error

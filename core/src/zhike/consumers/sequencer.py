@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
-import asyncpg
-
-from zhike.errors import ZhikeError, where
+from zhike.consumers.ticker import Ticker
 from zhike.orm import Connection, Database
 
-BUSY = 0.05
-"""Seconds until the log is looked at again after there was something in it."""
-IDLE = 0.5
-"""Seconds until the log is looked at again when there has been nothing for long."""
 MOST = 5_000
 """Batches that are placed in one transaction."""
 
@@ -36,7 +28,6 @@ WITH head AS (
   RETURNING 1
 ) SELECT count(*), (SELECT position FROM head) + count(*) FROM placed
 """
-logger = logging.getLogger("zhike.consumers")
 
 
 @asynccontextmanager
@@ -48,37 +39,6 @@ async def indexed(db: Database) -> AsyncIterator[Connection]:
     async with db.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")
         yield connection
-
-
-class Ticker:
-    """Does the same again and again: at once when woken, soon after there was something to do, else seldom."""
-
-    def __init__(self) -> None:
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """Have it look now."""
-        self._woken.set()
-
-    async def _tick(self) -> bool:
-        """Do what there is to be done; return whether there was anything."""
-        raise NotImplementedError
-
-    async def _go_on(self) -> None:
-        """Tick until cancelled, also across outages of the database."""
-        delay, well = BUSY, True
-        while True:
-            self._woken.clear()
-            try:
-                delay = BUSY if await self._tick() else min(delay * 1.5, IDLE)
-                well = True
-            except (ZhikeError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                if well:
-                    logger.warning("%s has to wait: %s", type(self).__name__, where(error))
-                delay, well = IDLE, False
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._woken.wait()
 
 
 class Sequencer(Ticker):

@@ -140,8 +140,7 @@ def check_items(
             traits = item.traits
             if traits and (careful or not _SPECIAL_TRAITS.isdisjoint(traits)):
                 _check_traits(traits, careful)
-            amount, currency = item.amount, item.currency
-            minor = None
+            minor, amount, currency = None, item.amount, item.currency
             if amount is not None or currency is not None:
                 minor, currency = money(amount, currency, settings.currency)
             source = item.source or ""
@@ -155,9 +154,9 @@ def check_items(
                     index, name, message_id, occurred_at, identities, traits, minor, currency, properties, source
                 )
             )
-        except (BadItem, BadProperties) as bad:
-            item_error = bad if isinstance(bad, BadItem) else BadItem("properties", "properties", bad.message)
-            rejected.append(item_error.rejection(index))
+        except (BadItem, BadProperties) as error:
+            bad = error if isinstance(error, BadItem) else BadItem("properties", "properties", error.message)
+            rejected.append(bad.rejection(index))
     return accepted, rejected
 
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-import asyncpg
 import msgspec
 
 from zhike.customers import sql as customer_sql
@@ -18,6 +17,7 @@ from zhike.errors import Unavailable
 from zhike.events import merging
 from zhike.events.facts import add_created, add_merged, add_updated
 from zhike.events.schemas import LIVE, CheckedEvent, Rejection
+from zhike.events.sifting import DATA_ERRORS, sift
 from zhike.events.sql import EventRows, Known, insert_events, known
 from zhike.i18n import text
 from zhike.jobs import sql as jobs
@@ -31,15 +31,6 @@ if TYPE_CHECKING:
 _BEGIN = "SAVEPOINT ingest; SET LOCAL enable_seqscan = off"
 
 _ROUNDS = 20
-# 22xxx, limits such as the largest jsonb, and what a CHECK refuses; asyncpg itself raises the first for values
-# it cannot encode, the last two come from encoding traits.
-_DATA_ERRORS = (
-    asyncpg.DataError,
-    asyncpg.ProgramLimitExceededError,
-    asyncpg.CheckViolationError,
-    UnicodeEncodeError,
-    OverflowError,
-)
 
 
 class Ingested(msgspec.Struct):
@@ -110,8 +101,12 @@ async def store_parts(
     rejected: dict[int, Rejection] = {}
     try:
         duplicates = await _store(connection, events, causes, now, platform)
-    except _DATA_ERRORS:
-        kept, rejected = await _sift(connection, events, causes, now)
+    except DATA_ERRORS:
+
+        async def attempt(places: list[int]) -> None:
+            await _store(connection, [events[i] for i in places], [causes[i] for i in places], now)
+
+        kept, rejected = await sift(connection, events, attempt)
         again = await _store(connection, [events[i] for i in kept], [causes[i] for i in kept], now, platform)
         duplicates = {kept[i] for i in again}
     answers = []
@@ -141,7 +136,7 @@ async def _store(
         await connection.execute(_BEGIN)
         try:
             return await _attempt(connection, events, causes, now, platform, kept)
-        except (_OvertakenError, merging.MergeRefused, *_DATA_ERRORS) as error:
+        except (_OvertakenError, merging.MergeRefused, *DATA_ERRORS) as error:
             # The savepoint's locks go; whoever was quicker has ended, so that its rows are seen now.
             await connection.execute("ROLLBACK TO SAVEPOINT ingest; RELEASE SAVEPOINT ingest")
             if isinstance(error, merging.MergeRefused):
@@ -259,57 +254,3 @@ def _add_behaviours(rows: EventRows, events: list[CheckedEvent], causes: list[Ca
     rows.origins += [cause.origin for cause in causes]
     rows.lives += [cause.live and event.occurred_at >= recent for event, cause in zip(events, causes, strict=True)]
     rows.imports += [cause.import_id for cause in causes]
-
-
-async def _sift(
-    connection: Connection, events: list[CheckedEvent], causes: list[Cause], now: datetime
-) -> tuple[list[int], dict[int, Rejection]]:
-    """Find the events that the database refuses by halving the batch; every trial is rolled back.
-
-    Nothing is kept of a trial because locks would then be taken in two passes. Events are tried for themselves
-    first; what is refused only together with others, as a sum that overflows, is found by a second round.
-
-    Returns:
-        The places of the events that can be stored together, and a rejection by place for the others.
-    """
-    rejected: dict[int, Rejection] = {}
-
-    async def refused(places: list[int]) -> Exception | None:
-        try:
-            async with connection.transaction():
-                await _store(connection, [events[i] for i in places], [causes[i] for i in places], now)
-                raise _TrialError
-        except _TrialError:
-            return None
-        except _DATA_ERRORS as error:
-            return error
-
-    async def halve(kept: list[int], places: list[int], together: bool) -> None:
-        error = await refused(kept + places if together else places)
-        if error is None:
-            kept += places
-        elif len(places) == 1:
-            rejected[places[0]] = _rejection(events[places[0]], error)
-        else:
-            middle = len(places) // 2
-            await halve(kept, places[:middle], together)
-            await halve(kept, places[middle:], together)
-
-    alone: list[int] = []
-    await halve(alone, list(range(len(events))), together=False)
-    if not alone or await refused(alone) is None:
-        return alone, rejected
-    kept: list[int] = []
-    await halve(kept, alone, together=True)
-    return kept, rejected
-
-
-class _TrialError(Exception):
-    """Raised to roll a trial back."""
-
-
-def _rejection(event: CheckedEvent, error: Exception) -> Rejection:
-    # The server's words may quote the value, so that only its code is shown.
-    code = getattr(error, "sqlstate", None) or "22000"
-    message = text("the database cannot store a value of this event (PostgreSQL error {code})", code=code)
-    return Rejection(index=event.index, code="data", message=message)

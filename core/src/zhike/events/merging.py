@@ -146,7 +146,7 @@ async def _attempt(
         logger.warning("no visitors are merged for %d s, since plugins took too long: %s", PAUSE, where(error))
         _slow[platform.hooks] = time.monotonic() + PAUSE
         # What was cut short may still use the connection, and would then write into the batch.
-        connection.terminate()
+        await platform.db.engine.cut(connection)
         message = text("other requests keep changing the same customers; try again")
         raise TooSlow(message, retry_after=1) from error
     except Exception as error:

@@ -85,10 +85,10 @@ def _hooks(platform: Platform) -> Mapping[str, list[str]]:
 async def _health(platform: Platform, locale: str) -> Mapping[str, list[Health]]:
     found: dict[str, list[Health]] = defaultdict(list)
     for plugin, part in await platform.hooks.gather("provide_health"):
-        if isinstance(part, Failure):
-            part = [HealthItem(key=part.hook, ok=False, detail=f"{part.error_type}: {part.message}")]
+        failed = isinstance(part, Failure)
+        given = [HealthItem(key=part.hook, ok=False, detail=f"{part.error_type}: {part.message}")] if failed else part
         try:
-            found[plugin] = [_shown(item, locale) for item in part]
+            found[plugin] = [_shown(item, locale) for item in given]
         except Exception as error:  # values that cannot be shown
             found[plugin] = [Health(key="provide_health", ok=False, detail=type(error).__name__)]
     return found

@@ -18,16 +18,13 @@ Resume = Literal["continue", "from_now"]
 
 
 async def enable(db: Database, actor: Actor, name: str, resume: Resume | None = None) -> bool:
-    """Let a plugin run from the next generation on.
+    """Let a plugin run from the next generation on; return whether it was disabled.
 
     Args:
         db: The database.
         actor: Who enables it.
         name: The plugin.
         resume: Needed if the plugin read the log before it was disabled.
-
-    Returns:
-        Whether it was disabled.
 
     Raises:
         NotFound: If there is no such plugin installed.
@@ -43,14 +40,12 @@ async def enable(db: Database, actor: Actor, name: str, resume: Resume | None = 
             return False
         if await connection.fetchval("SELECT EXISTS (SELECT FROM consumer_cursor WHERE consumer = $1)", name):
             if resume is None:
-                raise Conflict(
-                    text(
-                        "The plugin {name} has read the log before: say whether it shall go on where it stopped "
-                        "(continue) or leave out what happened meanwhile (from_now)",
-                        name=name,
-                    ),
-                    code="resume",
+                message = text(
+                    "The plugin {name} has read the log before: say whether it shall go on where it stopped "
+                    "(continue) or leave out what happened meanwhile (from_now)",
+                    name=name,
                 )
+                raise Conflict(message, code="resume")
             if resume == "from_now":
                 await consumers.skip_to_now(connection, name)
         await _set(connection, actor, name, True, {"resume": resume})
@@ -66,10 +61,9 @@ async def disable(db: Database, actor: Actor, name: str) -> bool:
         NotFound: If there is no such plugin.
     """
     async with db.transaction() as connection:
-        plugin = await _lock(connection, name)
-        if plugin.enabled:
+        if was_enabled := (await _lock(connection, name)).enabled:
             await _set(connection, actor, name, False, {})
-        return plugin.enabled
+        return was_enabled
 
 
 async def close_circuit(db: Database, actor: Actor, name: str, hook: str) -> None:

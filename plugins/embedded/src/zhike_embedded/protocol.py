@@ -1,7 +1,4 @@
-"""The few words of PostgreSQL's protocol the keeper needs: is it ready, and one statement.
-
-Source: PostgreSQL documentation, chapter "Frontend/Backend Protocol", version 3.0.
-"""
+"""The words of PostgreSQL's protocol 3.0 (its documentation: "Frontend/Backend Protocol") that the keeper needs."""
 
 from __future__ import annotations
 
