@@ -283,7 +283,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def filled_url(database_server, data):
-    url = database_server.create()
+    url = database_server.create(plugins=())
     with ThreadPoolExecutor(max_workers=1) as thread:
         thread.submit(asyncio.run, _fill(url, *data)).result()
     yield url

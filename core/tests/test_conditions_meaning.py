@@ -90,7 +90,7 @@ async def _fill(url):
 
 @pytest.fixture(scope="module")
 def filled_url(database_server):
-    url = database_server.create()
+    url = database_server.create(plugins=())
     with ThreadPoolExecutor(max_workers=1) as thread:
         thread.submit(asyncio.run, _fill(url)).result()
     yield url

@@ -27,7 +27,7 @@ async def exists(server: Server, url: str) -> bool:
 
 
 async def test_each_test_has_a_database_of_its_own(database_server):
-    first, second = database_server.create(), database_server.create()
+    first, second = database_server.create(plugins=()), database_server.create(plugins=())
     try:
         connection = await asyncpg.connect(first)
         await connection.execute("INSERT INTO customer (name) VALUES ('x')")

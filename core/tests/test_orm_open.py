@@ -107,7 +107,7 @@ async def test_core_tables_are_on_the_database(database, query_counter):
 
 
 async def test_tables_follow_the_database_that_is_open(database_server):
-    urls = [database_server.create(), database_server.create()]
+    urls = [database_server.create(plugins=()), database_server.create(plugins=())]
     try:
         first = await Database.open(urls[0])
         second = await Database.open(urls[1])
