@@ -26,6 +26,8 @@ from zhike.errors import ZhikeError
 
 DRAIN_SECONDS = 7
 KEEP_ALIVE_SECONDS = 30
+ARRIVAL_SECONDS = 0.1
+"""How long the first request on a connection accepted last may be on its way."""
 logger = logging.getLogger("zhike.web")
 
 
@@ -60,6 +62,13 @@ class Server(uvicorn.Server):
         self.services.on_outdated = functools.partial(restart, self)
         self.stopping = asyncio.Event()
         self.status = 0
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End in order: whoever has just connected still gets an answer instead of a reset."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(ARRIVAL_SECONDS)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
