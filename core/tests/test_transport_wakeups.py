@@ -115,12 +115,12 @@ async def test_lost_connections_are_made_again_and_every_topic_is_woken(tmp_path
     cut = await asyncpg.connect(database_url)
     async with opened(settings) as sender, opened(settings) as receiver, ears.on(receiver):
         for _ in range(3):
+            there = "FROM pg_stat_activity WHERE application_name = 'zhike wake-ups' AND datname = current_database()"
+            async with asyncio.timeout(20):
+                while await cut.fetchval(f"SELECT count(*) {there}") < 2:  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(0.02)
             ears.heard.clear()
-            ended = await cut.fetchval(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE application_name = 'zhike wake-ups' AND datname = current_database()"
-            )
-            assert ended == 2
+            assert await cut.fetchval(f"SELECT count(pg_terminate_backend(pid)) {there}") == 2
             await ears.until(lambda heard: set(heard) == set(TOPICS))
             before = ears.heard["jobs"]
             sender.announce("jobs")

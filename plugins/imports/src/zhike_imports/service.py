@@ -75,8 +75,21 @@ async def run(
         finally:
             await asyncio.wait([coming])
             reader.close()
-    await runs.finish(db, current)
+    await _finish(db, current)
     return current, True
+
+
+async def _finish(db: Database, current: Run) -> None:
+    """Note the end, whatever happens to the connection."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + RETRY_SECONDS
+    while True:
+        try:
+            return await runs.finish(db, current)
+        except Unavailable:
+            if loop.time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 def _next(reader: Generator[Batch, None, None]) -> Batch | None:
