@@ -15,6 +15,7 @@ from zhike.consumers.sequencer import Sequencer
 from zhike.contracts import Consumer, RecordedEvent
 from zhike.events.decode import decode_events
 from zhike.events.grouping import Collector
+from zhike.orm import Connection
 from zhike.platform import Platform, assemble
 from zhike_bench.bars import Row, judge, middle
 from zhike_bench.client import Run
@@ -29,6 +30,7 @@ SIZE = 100
 CONNECTIONS = 16
 LOG = 20_000  # batches of the log that are passed by
 SETTLE_SECONDS = 0.5
+PLACE_SECONDS = 60
 APART = 0.02
 FOREIGN_SECONDS = 60
 CALLS = 5_000
@@ -41,6 +43,7 @@ CROSS JOIN generate_series(1, $1::int / 20)
 _HEAD = "SELECT coalesce(max(position), 0) FROM log_batch"
 _SIZE = "SELECT sum(size) FROM log_batch WHERE position > $1"
 _BACK = "UPDATE consumer_cursor SET position = $1::bigint + 1, event_id = 0 WHERE consumer LIKE 'passing%'"
+_UNPLACED = "SELECT count(*) FROM log_batch WHERE position IS NULL"
 _PASSED = "SELECT count(*) FROM consumer_cursor WHERE consumer LIKE 'passing%' AND position > $1"
 
 
@@ -96,16 +99,14 @@ async def l3(stage: Stage) -> list[tuple[str, Row]]:
 async def _pass_by(platform: Platform, batches: int) -> float:
     """Lengthen the log and return the events a second that all plugins, side by side, get past."""
     db = platform.db
-    sequencer, known = Sequencer(db), Consumers(platform)
-    while await sequencer.step():
-        pass
+    known = Consumers(platform)
     await known.step()  # registers them
     await known.drain()
     async with db.connection() as connection:
+        await _place(connection)
         head = await connection.fetchval(_HEAD)
         await connection.execute(_LENGTHEN, batches)
-        while await sequencer.step():
-            pass
+        await _place(connection)
         await connection.execute(_BACK, head)
         end, size = await connection.fetchval(_HEAD), await connection.fetchval(_SIZE, head)
         await asyncio.sleep(SETTLE_SECONDS)  # the server's own runner reads the log too
@@ -118,6 +119,13 @@ async def _pass_by(platform: Platform, batches: int) -> float:
         if await connection.fetchval(_PASSED, end) != PLUGINS:
             raise RuntimeError("not every plugin has passed the whole log")
     return float(size) / seconds
+
+
+async def _place(connection: Connection) -> None:
+    """Return when every batch has its position; the server's own runner gives them."""
+    async with asyncio.timeout(PLACE_SECONDS):
+        while await connection.fetchval(_UNPLACED):  # noqa: ASYNC110  # by another process
+            await asyncio.sleep(0.01)
 
 
 async def _delays(stage: Stage, seconds: float) -> list[float]:
