@@ -30,3 +30,20 @@ async def test_what_was_deleted_is_passed_over_up_to_where_the_mode_changes(stan
     after, place = await reader.stretch(place, ALL, 100)
     assert [event.message_id for event in after if event.behaviour] == sent[6:]
     assert place == (9, 0)
+
+
+async def test_events_are_found_by_their_batches_before_the_table_was_ever_analysed(
+    stand, recorder, query_counter
+) -> None:
+    await stand.execute("ALTER TABLE event SET (autovacuum_enabled = off)")
+    consumers = await stand.registered(probe=recorder("probe", events=("order.paid",)))
+    await stand.add(3000, batch=500)
+    query_counter.reset()
+    await stand.until(consumers)
+    [statement] = {each for each in query_counter.statements if "FROM event\n" in each and "ORDER BY" in each}
+    asked = statement.replace("$1", "'{3}'").replace("$2", "'{order.paid}'")
+    async with stand.db.transaction() as connection:
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {asked}"))
+    assert "event_pkey" in plan
+    assert "event_name_time" not in plan
