@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -80,6 +82,21 @@ async def test_a_live_postmaster_is_adopted_when_keeper_and_warden_are_killed(fo
         postmaster.kill()  # not its parent, yet the keeper sees this too
         wait(lambda: another_is_ready(folder, postmaster), 10)
         assert await fetch(url, "SELECT 1") == 1
+
+
+async def test_a_dead_postmaster_that_nobody_reaps_does_not_block(folder, wait, fetch, reaps_nobody):
+    """As in a container whose first process is not an init."""
+    with attach(folder.path) as url:
+        await fetch(url, "CREATE TABLE t AS SELECT 1 AS n")
+        postmaster, keeper, warden = folder.postmaster(), folder.keepers()[0], folder.wardens()[0]
+        warden.suspend()
+        keeper.kill()
+        warden.kill()
+        wait(lambda: folder.keepers() and folder.keepers() != [keeper], 5)
+        postmaster.kill()
+        wait(lambda: another_is_ready(folder, postmaster), 10)
+        assert postmaster.status() == psutil.STATUS_ZOMBIE
+        assert await fetch(url, "SELECT n FROM t") == 1
 
 
 async def test_an_adopted_server_is_stopped_after_the_last_client(folder, wait):
@@ -270,6 +287,18 @@ def test_a_full_disk_ends_neither_the_keeper_nor_the_data(folder, wait, fetch):
         subprocess.run(["umount", "--lazy", folder.path], check=True)
 
 
+@pytest.fixture
+def reaps_nobody() -> Iterator[None]:
+    """Let orphans of this process become its children, and reap none until the end of the test."""
+    become_subreaper = ctypes.CDLL(None).prctl
+    assert become_subreaper(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER of Linux
+    yield
+    become_subreaper(36, 0, 0, 0, 0)
+    for orphan in psutil.Process().children():
+        if orphan.status() == psutil.STATUS_ZOMBIE:
+            orphan.wait()
+
+
 def alive(process) -> bool:
     return process.is_running() and process.status() != "zombie"
 
@@ -279,4 +308,5 @@ def another_is_ready(folder, postmaster) -> bool:
         lines = Path(folder.cluster / "postmaster.pid").read_text().split()
     except FileNotFoundError:
         return False
-    return "ready" in lines and int(lines[0]) != postmaster.pid
+    # A number that no process has was put there by the keeper, on its way to the next start.
+    return "ready" in lines and int(lines[0]) != postmaster.pid and psutil.pid_exists(int(lines[0]))

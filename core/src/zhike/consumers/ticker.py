@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from contextlib import suppress
 
 import asyncpg
@@ -17,7 +18,7 @@ IDLE = 0.5
 logger = logging.getLogger("zhike.consumers")
 
 
-class Ticker:
+class Ticker(ABC):
     """Does the same again and again: at once when woken, soon after there was something to do, else seldom."""
 
     def __init__(self) -> None:
@@ -27,9 +28,9 @@ class Ticker:
         """Have it look now."""
         self._woken.set()
 
+    @abstractmethod
     async def _tick(self) -> bool:
         """Do what there is to be done; return whether there was anything."""
-        raise NotImplementedError
 
     async def _go_on(self) -> None:
         """Tick until cancelled, also across outages of the database."""

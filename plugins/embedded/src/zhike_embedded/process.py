@@ -50,14 +50,21 @@ def spawn(
         os._exit(127)
 
 
-def alive(pid: int) -> bool:
-    """Tell whether a process lives; one that ended but was not yet reaped by its parent does not."""
+def known(pid: int) -> bool:
+    """Tell whether the system knows a process by this number, be it one that ended and nobody reaped."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
+    return True
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process lives; one that ended but was not yet reaped by its parent does not."""
+    if not known(pid):
+        return False
     try:
         # The state follows the command's name, which stands in brackets and may hold anything.
         return (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"

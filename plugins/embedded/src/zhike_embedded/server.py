@@ -163,15 +163,16 @@ class Server:
     def _forget_dead(self) -> None:
         """Undo what keeps PostgreSQL from starting after its process number went to another process.
 
-        It takes any live process with the number in postmaster.pid for its predecessor, such as after the
-        machine or its container was restarted. We hold the keeper's lock and saw that it is none. Only the
+        It takes any process with the number in postmaster.pid for its predecessor: after the machine or its
+        container was restarted a foreign one, and in a container whose first process reaps nobody for ever
+        the dead one itself. We hold the keeper's lock and saw that no server lives. Only the
         number is replaced: from the rest PostgreSQL sees whether a process of the old server still uses its
         shared memory.
         """
         found = self._folder.postmaster()
         if found is None:
             return
-        if process.alive(found.pid):
+        if process.known(found.pid):
             unused = process.unused_pid()
             _, rest = self._folder.postmaster_pid.read_bytes().split(b"\n", 1)
             renewed = self._folder.postmaster_pid.with_suffix(".new")
