@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from zhike import clock
 from zhike.access.actor import Actor
 from zhike.consumers import service
+from zhike.consumers.engine import Consumers
 from zhike.contracts import Consumer
 from zhike.errors import Conflict, NotFound
 from zhike.hooks import hookimpl
@@ -72,6 +73,19 @@ class Tally:
             raise ValueError
 
 
+async def _tallying(stand) -> tuple[Tally, Consumers]:
+    await stand.execute(TALLY)
+    tally = Tally()
+    return tally, await stand.registered(tally=tally)
+
+
+async def _letters(stand, tally: Tally, consumers: Consumers, count: int) -> None:
+    """Add events that the tally fails on, each of which becomes a dead letter."""
+    tally.trouble = 1.0
+    await stand.add(count)
+    await stand.until(consumers)
+
+
 async def _tally(stand) -> list[tuple[object, ...]]:
     async with stand.db.connection() as connection:
         return [tuple(row) for row in await connection.fetch("SELECT * FROM tally_count ORDER BY customer_id")]
@@ -90,9 +104,7 @@ async def _model(stand, name: str = "tally") -> list[tuple[object, ...]]:
 
 
 async def test_rebuild_starts_over_in_mode_rebuild_until_the_head_of_then(stand) -> None:
-    await stand.execute(TALLY)
-    tally = Tally()
-    consumers = await stand.registered(tally=tally)
+    tally, consumers = await _tallying(stand)
     await stand.add(50, batch=10, amount=100, currency="CNY")
     await stand.until(consumers)
     before = await _tally(stand)
@@ -112,12 +124,8 @@ async def test_rebuild_starts_over_in_mode_rebuild_until_the_head_of_then(stand)
 
 
 async def test_rebuild_forgets_dead_letters_and_offers_their_events_again(stand) -> None:
-    await stand.execute(TALLY)
-    tally = Tally()
-    consumers = await stand.registered(tally=tally)
-    tally.trouble = 1.0
-    await stand.add(3)
-    await stand.until(consumers)
+    tally, consumers = await _tallying(stand)
+    await _letters(stand, tally, consumers, 3)
     assert len((await service.dead_letters(stand.db)).items) == 3
     tally.trouble = 0.0
     await service.rebuild(stand.db, STAFF, "tally")
@@ -128,9 +136,7 @@ async def test_rebuild_forgets_dead_letters_and_offers_their_events_again(stand)
 
 @pytest.mark.parametrize("error", [RuntimeError(), SystemExit(3)])
 async def test_a_reset_that_fails_changes_nothing_and_pauses(stand, error) -> None:
-    await stand.execute(TALLY)
-    tally = Tally()
-    consumers = await stand.registered(tally=tally)
+    tally, consumers = await _tallying(stand)
     await stand.add(10)
     await stand.until(consumers)
     before = await _tally(stand)
@@ -151,9 +157,7 @@ async def test_a_reset_that_fails_changes_nothing_and_pauses(stand, error) -> No
 
 async def test_a_reset_that_cannot_be_stopped_holds_nobody_up(stand, monkeypatch) -> None:
     monkeypatch.setattr("zhike.consumers.restart.SECONDS", 0.2)
-    await stand.execute(TALLY)
-    tally = Tally()
-    consumers = await stand.registered(tally=tally)
+    tally, consumers = await _tallying(stand)
     left = asyncio.Event()
 
     async def stubborn(connection):
@@ -205,12 +209,8 @@ async def test_backfill_takes_up_what_was_recorded_since_some_time(stand, frozen
 
 
 async def test_a_replay_that_fails_keeps_the_letter_and_one_that_works_ends_it(stand) -> None:
-    await stand.execute(TALLY)
-    tally = Tally()
-    consumers = await stand.registered(tally=tally)
-    tally.trouble = 1.0
-    await stand.add(2)
-    await stand.until(consumers)
+    tally, consumers = await _tallying(stand)
+    await _letters(stand, tally, consumers, 2)
     first, second = [letter.id for letter in (await service.dead_letters(stand.db)).items]
     assert await service.replay(stand.db, STAFF, ids=[first, 10**9]) == 1
     await stand.until(consumers)
@@ -227,12 +227,8 @@ async def test_a_replay_that_fails_keeps_the_letter_and_one_that_works_ends_it(s
 
 
 async def test_a_replay_also_works_while_the_consumer_is_paused(stand) -> None:
-    await stand.execute(TALLY)
-    tally = Tally()
-    consumers = await stand.registered(tally=tally)
-    tally.trouble = 1.0
-    await stand.add(1)
-    await stand.until(consumers)
+    tally, consumers = await _tallying(stand)
+    await _letters(stand, tally, consumers, 1)
     await service.pause(stand.db, STAFF, "tally")
     tally.trouble = 0.0
     await service.replay(stand.db, STAFF, consumer="tally")
@@ -241,12 +237,8 @@ async def test_a_replay_also_works_while_the_consumer_is_paused(stand) -> None:
 
 
 async def test_discarded_letters_are_gone(stand) -> None:
-    await stand.execute(TALLY)
-    tally = Tally()
-    consumers = await stand.registered(tally=tally)
-    tally.trouble = 1.0
-    await stand.add(3)
-    await stand.until(consumers)
+    tally, consumers = await _tallying(stand)
+    await _letters(stand, tally, consumers, 3)
     some = [letter.id for letter in (await service.dead_letters(stand.db)).items][:2]
     assert await service.discard(stand.db, STAFF, ids=some) == 2
     assert len((await service.dead_letters(stand.db)).items) == 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from typing import Protocol
 
 import msgspec
 
@@ -36,23 +36,32 @@ class Row(msgspec.Struct, gc=False):
     fault: Fault | None = None
 
 
-class Rows(Protocol):
+class Rows(ABC):
     """The data rows of a file, once.
+
+    Args:
+        lines: The file's lines.
 
     Attributes:
         header: The column names; for JSON Lines none.
     """
 
-    header: list[str]
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self.header: list[str] = []
 
     @property
     def position(self) -> int:
         """Bytes of the file that have been read."""
+        return self._lines.position
 
-    def __iter__(self) -> Iterator[Row]: ...
+    @abstractmethod
+    def __iter__(self) -> Iterator[Row]:
+        """Read on."""
 
     def close(self) -> None:
         """Close the file."""
+        self._lines.close()
 
 
 def open_rows(found: Scan, form: Format) -> Rows:
@@ -92,7 +101,7 @@ def checked_header(names: list[str], file_name: str) -> list[str]:
     return header
 
 
-class CsvRows:
+class CsvRows(Rows):
     """Rows of a CSV file.
 
     A quoted value may hold line ends. A quote that is never closed would make one row of all that follows:
@@ -106,23 +115,13 @@ class CsvRows:
     """
 
     def __init__(self, lines: Lines, file_name: str, delimiter: str) -> None:
-        self._lines = lines
+        super().__init__(lines)
         self._feed = _Feed(lines)
         self._reader = csv.reader(self._feed, delimiter=delimiter, strict=True, skipinitialspace=True)
-        self.header: list[str] = []
         first = next(self._records(), None)
         if first is not None and first.fault is not None:
             raise _bad_header(first.line, file_name, first.fault)
         self.header = checked_header(first.cells if first else [], file_name)
-
-    @property
-    def position(self) -> int:
-        """Bytes of the file that have been read."""
-        return self._lines.position
-
-    def close(self) -> None:
-        """Close the file."""
-        self._lines.close()
 
     def __iter__(self) -> Iterator[Row]:
         width = len(self.header)
@@ -206,7 +205,7 @@ class _Feed:
         self._again.extendleft(reversed(self.taken[1:]))
 
 
-class ColumnRows:
+class ColumnRows(Rows):
     """Rows whose values are separated by blanks, under a header, such as the CDNOW file's.
 
     Args:
@@ -215,21 +214,12 @@ class ColumnRows:
     """
 
     def __init__(self, lines: Lines, file_name: str) -> None:
-        self._lines = lines
+        super().__init__(lines)
         self._iterator = iter(lines)
         first = next((line for line in self._iterator if line.text.strip()), None)
         if first is not None and first.fault is not None:
             raise _bad_header(first.number, file_name, first.fault)
         self.header = checked_header(first.text.split() if first else [], file_name)
-
-    @property
-    def position(self) -> int:
-        """Bytes of the file that have been read."""
-        return self._lines.position
-
-    def close(self) -> None:
-        """Close the file."""
-        self._lines.close()
 
     def __iter__(self) -> Iterator[Row]:
         width = len(self.header)
@@ -243,25 +233,12 @@ class ColumnRows:
             yield Row(number, line.number, cells if line.fault is None else [line.text], fault=fault)
 
 
-class JsonRows:
+class JsonRows(Rows):
     """Rows of a JSON Lines file: one object a line.
 
     Args:
         lines: The file's lines.
     """
-
-    def __init__(self, lines: Lines) -> None:
-        self._lines = lines
-        self.header: list[str] = []
-
-    @property
-    def position(self) -> int:
-        """Bytes of the file that have been read."""
-        return self._lines.position
-
-    def close(self) -> None:
-        """Close the file."""
-        self._lines.close()
 
     def __iter__(self) -> Iterator[Row]:
         decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
