@@ -11,8 +11,9 @@ from zhike.errors import Refused
 from zhike_bench import main, report
 from zhike_bench.bars import BARS, judge
 from zhike_bench.pairs import interleave
-from zhike_bench.rows import ROWS
+from zhike_bench.rows import ROWS, Measured
 from zhike_bench.rows.queue import quantile
+from zhike_bench.stage import Stage
 from zhike_limits.tickets import RedisServer
 
 
@@ -106,6 +107,23 @@ def test_a_row_that_cannot_be_measured_here_says_so_and_is_not_written(
     assert main.run(scale=0.001, only="Q2", file=tmp_path / "rows.json", pairs=1, show=shown.append)
     assert [line for line in shown if line.startswith("Q2 ") and "SKIPPED: redis-server is not installed" in line]
     assert json.loads((tmp_path / "rows.json").read_text()) == []
+
+
+@pytest.mark.parametrize(("second", "passes"), [(0.9, True), (0.2, False)])
+def test_a_row_that_would_fail_is_measured_again_with_more_pairs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: float, passes: bool
+) -> None:
+    measured: list[int] = []
+
+    async def row(stage: Stage) -> Measured:
+        measured.append(stage.pairs)
+        return [("", judge("I1", stage.scale, [0.1 if stage.pairs == 2 else second] * stage.pairs, 1, 1))]
+
+    monkeypatch.setitem(ROWS, "I1", row)
+    file = tmp_path / "rows.json"
+    assert main.run(scale=0.001, only="I1", file=file, pairs=2, show=lambda _line: None) is passes
+    assert measured == [2, 6]
+    assert [(one["value"], one["pairs"]) for one in json.loads(file.read_text())] == [(second, 6)]
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1, 100), (0.001, 1)])

@@ -12,6 +12,9 @@ from zhike_bench.bars import BARS, Row, Skipped
 from zhike_bench.rows import ROWS
 from zhike_bench.stage import Stage
 
+AGAIN = 3
+"""How many times as many pairs a row gets that would fail, so that a disturbed moment is not taken for the figure."""
+
 add_catalog(Path(__file__).parent / "locale")
 
 
@@ -45,16 +48,26 @@ async def _measure(wanted: list[str], scale: float, pairs: int, show: Callable[[
     show(report.HEAD)
     async with Stage(scale, pairs) as stage:
         for identifier in wanted:
+            stage.pairs = pairs
             try:
-                measured = await ROWS[identifier](stage)
+                row = await _row(identifier, stage, show)
+                if row.failed and BARS[identifier].gates(scale):
+                    show(f"{identifier} would fail; {AGAIN} times as many pairs decide.")
+                    stage.pairs = pairs * AGAIN
+                    row = await _row(identifier, stage, show)
             except Skipped as reason:
                 show(report.skipped(identifier, str(reason)))
                 continue
-            rows.append(report.worst(measured))
-            for line in report.lines(measured, scale):
-                show(line)
+            rows.append(row)
     show("Values are medians of pairs; a row fails below 0.7 of its bar. * is printed and does not gate.")
     return rows
+
+
+async def _row(identifier: str, stage: Stage, show: Callable[[str], None]) -> Row:
+    measured = await ROWS[identifier](stage)
+    for line in report.lines(measured, stage.scale):
+        show(line)
+    return report.worst(measured)
 
 
 def _wanted(only: str | None) -> list[str]:
