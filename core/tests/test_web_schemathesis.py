@@ -34,7 +34,7 @@ def api_routes() -> list[Route]:
 
 
 SCALE = float(os.environ.get("ZHIKE_FAULT_SCALE", "0.1"))
-CASES = int(800 * SCALE)  # of each kind, for each operation
+CASES = int(500 * SCALE)  # of each kind, for each operation
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
