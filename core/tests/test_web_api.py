@@ -226,6 +226,14 @@ async def test_public_routes_say_why_they_are_public(app: Application) -> None:
 async def test_the_description_of_the_api(anonymous: httpx.AsyncClient) -> None:
     described = (await anonymous.get("/schema")).json()
     assert described["openapi"].startswith("3.1")
+    types = {
+        part["name"]: part["schema"]["type"]
+        for path in described["paths"].values()
+        for operation in path.values()
+        for part in operation["parameters"]
+        if part["in"] == "path"
+    }
+    assert types == {"customer_id": "integer", "job_id": "integer", "name": "string", "hook": "string"}
     for route in api_routes():
         operation = described["paths"][API + route.path][route.method.lower()]
         assert operation["security"] == [{"token": []}]

@@ -19,6 +19,7 @@ from zhike.api import API, MAX_ID, Call, Public, Route
 _REFERENCE = "#/components/schemas/{name}"
 _TYPES = (JSON.decode(), MSGPACK.decode())
 _ID = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID}
+_NAME = {"type": "string", "minLength": 1}
 
 
 def openapi_route(api: Iterable[Route], root: Iterable[Route]) -> Route:
@@ -129,7 +130,7 @@ def _places(route: Route) -> list[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": _ID,
+            "schema": _ID if name.endswith("id") else _NAME,
             "description": route.places.get(name, "Its id"),
         }
         for name in re.findall(r"{(\w+)}", route.path)
