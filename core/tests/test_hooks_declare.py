@@ -55,9 +55,9 @@ def wanting_position(events: Any, /) -> None:
         ("on_events_recorded", wanting_more, {}, r"takes \(events: .*whatever: .*\).*; it is given events, mode, work"),
         ("on_events_recorded", wanting_position, {}, "it is given events, mode, work"),
         ("provide_health", lambda request: None, {}, r"takes \(request\); it is given nothing"),
-        ("on_event_recorded", nothing, {}, "there is no hook on_event_recorded; did you mean on_events_recorded?"),
+        ("on_event_recorded", nothing, {}, r"there is no hook on_event_recorded \(did you mean on_events_recorded\?\)"),
         ("zzz", nothing, {}, "there is no hook zzz$"),
-        ("mine", nothing, {"specname": "provide_helth"}, "provide_helth; did you mean provide_health?"),
+        ("mine", nothing, {"specname": "provide_helth"}, r"provide_helth \(did you mean provide_health\?\)"),
     ],
 )
 def test_an_implementation_that_could_not_work_is_refused(

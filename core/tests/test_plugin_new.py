@@ -17,6 +17,7 @@ from zhike import __version__
 from zhike._host import scaffold
 from zhike._host.cli.main import cli
 from zhike.errors import Refused
+from zhike.testing.distributions import make_distribution
 
 if TYPE_CHECKING:
     from zhike.testing.databases import Server
@@ -138,3 +139,12 @@ def test_what_it_requires_of_zhike(running: str, asked: str, fits: Sequence[str]
 def test_it_requires_the_version_that_wrote_it(folder: Path) -> None:
     project = (folder / "zhike-stamps" / "pyproject.toml").read_text()
     assert f'dependencies = ["zhike{scaffold.required(Version(__version__))}"]' in project
+
+
+def test_a_name_that_an_installed_plugin_has_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_distribution(tmp_path / "site", "points", {"acme_points.py": ""}, distribution="acme-points", version="2.5")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    for kind in KINDS:
+        refused = CliRunner().invoke(cli, ["plugin", "new", "points", "--kind", kind, "--folder", str(tmp_path / kind)])
+        assert "points is the name of a plugin of acme-points 2.5" in str(refused.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]

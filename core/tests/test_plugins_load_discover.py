@@ -11,7 +11,7 @@ import pytest
 from zhike import __version__
 from zhike._host.plugins import versions
 from zhike._host.plugins.discover import Candidate, Found, discover
-from zhike._host.plugins.importing import fingerprint
+from zhike._host.plugins.look import fingerprint
 from zhike.testing.distributions import make_distribution
 
 # Importing it would fail, so whatever is found is found without.
@@ -102,7 +102,7 @@ def test_a_word_of_the_core_is_a_problem(site: Path, hooks: Path, name: str) -> 
 @pytest.mark.skipif(sys.platform == "darwin", reason="file names there are UTF-8")
 def test_a_file_name_that_is_no_text_is_a_problem(hooks: Path) -> None:
     (hooks / os.fsdecode(b"a\xff.py")).write_text(BOOM)
-    assert told(discover(hooks), "a?")
+    assert "no name for a plugin" in told(discover(hooks), "a\\udcff")
 
 
 def test_two_distributions_of_one_name_are_a_problem_that_names_both(site: Path) -> None:
@@ -117,13 +117,27 @@ def test_two_distributions_of_one_name_are_a_problem_that_names_both(site: Path)
     assert "coupons" not in found.problems
 
 
-def test_a_file_and_a_distribution_of_one_name_are_a_problem(site: Path, hooks: Path) -> None:
+def test_a_file_named_like_a_distribution_is_refused_and_the_distribution_is_not(site: Path, hooks: Path) -> None:
     make_distribution(site, "stamps", {"acme_stamps.py": BOOM})
     (hooks / "stamps.py").write_text(BOOM)
     found = discover(hooks)
-    assert f"Rename {hooks / 'stamps.py'}" in told(found, "stamps")
+    problem = told(found, "stamps.py")
+    assert f"Rename {hooks / 'stamps.py'}" in problem
+    assert "of zhike-stamps 1.0 and of" in problem
     # Whoever has not enabled the distribution has not enabled it with the file either.
     assert found.candidates["stamps"].distribution == "zhike-stamps"
+    assert "stamps" not in found.problems
+
+
+@pytest.mark.parametrize("name", ["we'ird", "new\nline", "hooks", "a\x1bb"])
+def test_what_can_be_no_plugin_is_found_but_not_for_the_database(hooks: Path, name: str) -> None:
+    (hooks / f"{name}.py").write_text(BOOM)
+    (hooks / "greet.py").write_text(BOOM)
+    found = discover(hooks)
+    [shown] = {each.name for each in found.candidates.values() if each.file} - {"greet"}
+    assert shown.isprintable()
+    assert told(found, shown).isprintable()
+    assert {each.name for each in found.installed if not each.distribution} == {"greet"}
 
 
 def test_one_distribution_on_two_folders_of_the_path_is_the_first(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import socket
 import time
@@ -56,9 +57,9 @@ async def rows(database: Database) -> list[tuple[object, ...]]:
         return [tuple(row) for row in await connection.fetch("SELECT kind, host, pid, generation FROM process")]
 
 
-async def bump(database: Database) -> int:
+async def bump(database: Database) -> None:
     async with database.transaction() as connection:
-        return await service.bump(connection)
+        await service.bump(connection)
 
 
 async def opened(database: Database) -> object:
@@ -125,6 +126,59 @@ async def test_a_newer_generation_restarts_the_process_once(platform: Platform, 
         assert restarts == [1]
     # It drains in its old generation, which the page shows.
     assert [row[3] for row in await rows(database)] == [platform.generation]
+
+
+def found(platform: Platform, **codes: str) -> Platform:
+    """Return the platform of a process that found these plugins instead."""
+    return dataclasses.replace(platform, codes=codes)
+
+
+async def test_whoever_finds_other_plugins_than_those_before_has_all_start_anew_once(
+    platform: Platform, database: Database
+) -> None:
+    """As when a file came into the hooks folder and one of several processes died."""
+    restarts: list[str] = []
+
+    def watching(name: str, **codes: str) -> GenerationWatch:
+        return GenerationWatch(found(platform, **codes), "web", lambda: restarts.append(name))
+
+    first, second = watching("first", tally="a"), watching("second", tally="a")
+    for watch in (first, second, first):
+        await watch.step()
+    assert restarts == []
+    await watching("later", tally="b").step()
+    assert restarts == ["later"]
+    for watch in (first, second):
+        await watch.step()
+    assert restarts == ["later", "first", "second"]
+    async with database.connection() as connection:
+        assert await service.generation(connection) == platform.generation + 1
+
+
+async def test_servers_that_differ_for_good_do_not_restart_each_other_for_ever(
+    platform: Platform, database: Database
+) -> None:
+    restarts: list[int] = []
+    for _ in range(10):
+        async with database.connection() as connection:
+            now = dataclasses.replace(platform, generation=await service.generation(connection))
+            await connection.execute("DELETE FROM process")
+        for codes in ({"tally": "a"}, {"tally": "b"}, {}):
+            await GenerationWatch(found(now, **codes), "web", lambda: restarts.append(1)).step()
+    assert 0 < len(restarts) < 10
+    await bump(database)  # somebody changes plugins: what was tried before may help now
+    async with database.connection() as connection:
+        now = dataclasses.replace(platform, generation=await service.generation(connection))
+    count = len(restarts)
+    for codes in ({"tally": "a"}, {"tally": "b"}):
+        await GenerationWatch(found(now, **codes), "web", lambda: restarts.append(1)).step()
+    assert len(restarts) == count + 1
+
+
+async def test_processes_of_other_machines_may_have_other_code(platform: Platform, database: Database) -> None:
+    sql = "INSERT INTO process VALUES ('a', 'web', 'elsewhere', 1, $1, now(), now(), '{\"tally\": \"a\"}')"
+    await execute(database, sql, platform.generation)
+    await GenerationWatch(found(platform, tally="b"), "web", pytest.fail).step()
 
 
 @pytest.mark.usefixtures("quick")

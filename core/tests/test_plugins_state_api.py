@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -35,11 +38,13 @@ BAD_TEXT = (
 
 
 @pytest.fixture
-def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """A hooks folder with three plugins that run and one that does not, and a distribution nobody has enabled."""
     folder, site = tmp_path / "hooks", tmp_path / "site"
     folder.mkdir()
     files = {"healthy": HEALTHY, "sick": SICK, "badtext": BAD_TEXT, "torn": "import nothing_of_this_name\n"}
+    if "bounds" in request.node.name:
+        files["hostile"] = HOSTILE
     for name, code in files.items():
         (folder / f"{name}.py").write_text(code)
     make_distribution(site, "tagging", {"zhike_tagging.py": HEAD}, version="2.5")
@@ -59,7 +64,7 @@ async def serving(hooks: Path, tmp_path: Path, database_url: str) -> AsyncIterat
     application = create_app(settings, database_url)
     async with application.services.running():
         yield application
-    for name in ("zhike_hooks_healthy", "zhike_hooks_sick", "zhike_hooks_badtext"):
+    for name in [name for name in sys.modules if name.startswith("zhike_hooks_")]:
         del sys.modules[name]
 
 
@@ -114,13 +119,16 @@ async def test_every_plugin_says_how_it_is(asking: httpx.AsyncClient) -> None:
 
 
 async def test_a_plugin_that_could_never_run_says_so_while_it_is_off(
-    asking: httpx.AsyncClient, serving: Application
+    asking: httpx.AsyncClient, serving: Application, tmp_path: Path
 ) -> None:
-    problem = 'problem = \'{"msgid": "it is twice there", "params": {}}\', hint = \'{"msgid": "x", "params": {}}\''
-    for stage, shown in (("discover", "it is twice there"), ("import", None)):
-        await execute(serving, f"UPDATE plugin SET stage = '{stage}', {problem} WHERE name = 'tagging'")
-        found = (await plugins(asking))["tagging"]
-        assert (found["state"], found["problem"]) == ("disabled", shown)
+    problem = 'problem = \'{"msgid": "it fails", "params": {}}\', hint = \'{"msgid": "x", "params": {}}\''
+    await execute(serving, f"UPDATE plugin SET stage = 'import', {problem} WHERE name = 'tagging'")
+    found = (await plugins(asking))["tagging"]
+    assert (found["state"], found["problem"]) == ("disabled", None)
+    make_distribution(tmp_path / "site", "tagging", {"other_tagging.py": HEAD}, distribution="other")
+    found = (await plugins(asking))["tagging"]
+    assert (found["state"], found["stage"]) == ("disabled", "discover")
+    assert "tagging is the name of two plugins" in found["problem"]
 
 
 async def test_a_failing_part_of_health_is_an_item(asking: httpx.AsyncClient) -> None:
@@ -147,8 +155,9 @@ async def test_problems_are_in_the_readers_language(asking: httpx.AsyncClient, s
     assert chinese
 
 
-async def test_what_is_gone_is_missing(asking: httpx.AsyncClient, serving: Application) -> None:
-    await execute(serving, "UPDATE plugin SET installed = false WHERE name IN ('healthy', 'tagging')")
+async def test_what_is_gone_is_missing(asking: httpx.AsyncClient, hooks: Path, tmp_path: Path) -> None:
+    (hooks / "healthy.py").unlink()
+    shutil.rmtree(tmp_path / "site")
     found = await plugins(asking)
     assert found["healthy"]["state"] == found["tagging"]["state"] == "missing"
     assert "not installed" in found["healthy"]["problem"]
@@ -206,7 +215,110 @@ async def test_circuits_are_shown_and_closed(asking: httpx.AsyncClient, serving:
     assert (await plugins(asking))["sick"]["circuits"] == []
 
 
+async def running(asking: httpx.AsyncClient) -> None:
+    """Wait until the server is in the list of processes."""
+    deadline = time.monotonic() + 30
+    while not (await asking.get("/plugins")).json()["processes"]["all"]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def test_a_file_added_meanwhile_waits_until_a_process_loads_it(
+    asking: httpx.AsyncClient, hooks: Path, tmp_path: Path
+) -> None:
+    await running(asking)
+    (hooks / "syn.py").write_text("def broken(:\n")
+    (hooks / "new\nline.py").write_text("")
+    found = await plugins(asking)
+    assert (found["syn"]["state"], found["syn"]["stage"]) == ("pending", None)
+    assert "`zhike plugin enable syn`" in found["syn"]["hint"]
+    assert (found["new\\nline"]["state"], found["new\\nline"]["enabled"]) == ("quarantined", False)
+    before = (await asking.get("/plugins")).json()["generation"]
+    assert (await asking.post("/plugins/syn/enable", json={})).json() == {"changed": True}
+    assert (await asking.post("/plugins/healthy/enable", json={})).json() == {"changed": False}
+    assert (await asking.get("/plugins")).json()["generation"] == before + 1
+    (hooks / "new\nline.py").unlink()
+    assert "new\\nline" not in await plugins(asking)
+
+
+async def test_code_that_was_changed_meanwhile_is_told_of(asking: httpx.AsyncClient, hooks: Path) -> None:
+    await running(asking)
+    (hooks / "healthy.py").write_text(HEALTHY + "\n# changed\n")
+    (hooks / "torn.py").write_text("# mended\n")
+    found = await plugins(asking)
+    assert (found["healthy"]["state"], found["sick"]["state"]) == ("pending", "ok")
+    assert found["torn"]["state"] == "quarantined"
+    assert found["torn"]["problem"].endswith("what is there by now has not been tried")
+    for name in ("healthy", "torn"):
+        assert f"`zhike plugin enable {name}`" in found[name]["hint"]
+
+
+async def test_a_plugin_whose_consumer_is_paused_says_why_and_what_mends_it(
+    asking: httpx.AsyncClient, serving: Application
+) -> None:
+    await execute(
+        serving,
+        "INSERT INTO consumer (name, live_from, events, state, pause_reason)"
+        " VALUES ('healthy', 1, '{*}', 'paused', 'dead_letters'), ('torn', 1, '{*}', 'paused', 'staff')",
+    )
+    found = await plugins(asking)
+    assert (found["healthy"]["state"], found["healthy"]["stage"]) == ("impaired", "run")
+    assert "too many events in a row" in found["healthy"]["problem"]
+    assert "`zhike consumers resume healthy`" in found["healthy"]["hint"]
+    assert found["torn"]["stage"] == "import"  # what comes first
+
+
+HOSTILE = f"""{HEAD}
+class Bad(Exception):
+    __qualname__ = "\\ud800\\0"
+
+@hookimpl
+async def provide_health():
+    return [HealthItem(key="\\ud800k\\0", ok=True, detail="x" * 3_000_000)] * 1000
+
+@hookimpl
+async def amend_incoming_events(events):
+    raise Bad
+"""
+
+
+async def test_whatever_a_plugin_says_is_shown_within_bounds(
+    hooks: Path, asking: httpx.AsyncClient, serving: Application
+) -> None:
+    answer = await asking.get("/plugins")
+    item = next(item for item in answer.json()["items"] if item["name"] == "hostile")
+    assert item["health"][0] == {"key": "\\ud800k\\x00", "ok": True, "detail": "x" * 500}
+    assert len(answer.content) < 60_000
+    for number in range(5):
+        event = {"name": "order.paid", "message_id": str(number), "identities": {"external_id": "1"}}
+        assert (await asking.post("/events", json={"events": [event]})).status_code == 200
+    circuits = serving.services.platform.circuits
+    assert circuits is not None
+    await circuits.step()  # which one bad name must not stop
+    found = (await plugins(asking))["hostile"]
+    assert (found["state"], found["stage"]) == ("impaired", "run")
+    assert "amend_incoming_events" in found["problem"]
+    assert "`zhike plugin retry hostile`" in found["hint"]
+    assert found["circuits"][0]["error"].startswith("\\ud800\\x00 at hostile.py")
+
+
+async def test_a_file_named_like_a_noun_of_the_core_has_none_of_its_hooks(
+    asking: httpx.AsyncClient, hooks: Path
+) -> None:
+    (hooks / "customers.py").write_text("")
+    found = (await plugins(asking))["customers"]
+    assert (found["state"], found["hooks"], found["health"]) == ("quarantined", [], [])
+
+
+@pytest.mark.parametrize("path", ["/plugins", "/consumers"])
+@pytest.mark.parametrize("query", ["x=1", "limit=abc", "limit=0", "limit=1&limit=1"])
+async def test_a_list_refuses_parameters_that_mean_nothing(asking: httpx.AsyncClient, path: str, query: str) -> None:
+    assert (await asking.get(f"{path}?{query}")).status_code == 400
+    assert (await asking.get(f"{path}?limit=100")).status_code == 200
+
+
 async def test_processes_that_run_the_newest_generation(asking: httpx.AsyncClient, serving: Application) -> None:
+    await asking.post("/plugins/tagging/enable", json={})
     generation = (await asking.get("/plugins")).json()["generation"]
     await execute(
         serving,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from zhike._host.cli.main import cli
 from zhike._host.plugins.discover import RESERVED
+from zhike._host.plugins.look import look
 from zhike.errors import Conflict, NotFound, Refused
 from zhike.orm import TABLES
 from zhike.testing.distributions import make_distribution
@@ -97,10 +100,15 @@ def test_list_says_what_is_there_and_what_is_wrong(machine: Machine) -> None:
     machine.install()
     (machine.hooks / "note.py").write_text("import nothing_of_this_name\n")
     (machine.hooks / "event.py").write_text("")
+    (machine.hooks / "new\nline.py").write_text("")
+    (machine.hooks / "tagging.py").write_text("")
     result = machine.zhike("plugin", "list")
     lines = result.output.splitlines()
-    assert "note\t-\tok" in lines  # nobody has loaded it yet
+    assert lines[lines.index("note\t-\tpending") + 2].endswith("`zhike plugin enable note`")  # nobody has tried it yet
     assert "tagging\t2.5\tdisabled" in lines
+    for name in ("tagging.py", "new\\nline"):
+        assert lines[lines.index(f"{name}\t-\tquarantined") + 2].startswith("  Rename ")
+    assert machine.sql("SELECT name FROM plugin WHERE name !~ '^[a-z]+$'") == []
     assert lines[lines.index("event\t-\tquarantined") + 1].startswith("  'event' is a word of the core")
     assert machine.zhike("migrate").exit_code == 3
     lines = machine.zhike("plugin", "list").output.splitlines()
@@ -233,8 +241,6 @@ def test_purge_works_when_the_code_is_gone(machine: Machine) -> None:
     machine.sql("INSERT INTO plugin (name, enabled, installed) VALUES ('gone', true, false)")
     machine.sql("CREATE TABLE gone_rows (customer_id bigint)")
     machine.sql("INSERT INTO customer_rows VALUES ('gone', 'gone_rows', 'customer_id', 'hook', 'hook')")
-    assert isinstance(machine.zhike("plugin", "purge", "gone", "--yes").exception, Conflict)
-    machine.zhike("plugin", "disable", "gone")
     assert machine.zhike("plugin", "purge", "gone", "--yes").exit_code == 0
     assert machine.sql("SELECT to_regclass('gone_rows')::text") == [(None,)]
     assert machine.sql("SELECT * FROM plugin WHERE name = 'gone'") == []
@@ -242,15 +248,77 @@ def test_purge_works_when_the_code_is_gone(machine: Machine) -> None:
     assert isinstance(machine.zhike("plugin", "purge", "gone", "--yes").exception, NotFound)
 
 
-def test_purge_waits_for_processes_that_may_run_it_still(machine: Machine) -> None:
+def test_purge_waits_for_processes_that_run_it_still(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zhike._host.cli.plugin.PURGE_SECONDS", 0)
     machine.sql("INSERT INTO plugin (name, enabled, installed) VALUES ('gone', true, false)")
-    generation = "(SELECT coalesce(max(generation), 0) FROM plugin_generation)"
-    machine.sql(f"INSERT INTO process VALUES ('a', 'web', 'h', 1, {generation}, now(), now())")
-    machine.zhike("plugin", "disable", "gone")
+    machine.sql(
+        "INSERT INTO process VALUES ('a', 'web', 'h', 1, 0, now(), now(), '{\"gone\": \"x\", \"other\": \"y\"}')"
+    )
     refused = machine.zhike("plugin", "purge", "gone", "--yes")
-    assert "have not started anew" in str(refused.exception)
-    machine.sql("UPDATE process SET seen_at = now() - interval '1 minute'")
+    assert "still run the plugin gone" in str(refused.exception)
+    assert machine.sql("SELECT generation FROM plugin_generation") == [(1,)]  # they are told to start anew
+    monkeypatch.setattr("zhike._host.cli.plugin.PURGE_SECONDS", 60)
+    ending = threading.Timer(1, machine.sql, ['UPDATE process SET plugins = \'{"other": "y"}\''])
+    ending.start()
     assert machine.zhike("plugin", "purge", "gone", "--yes").exit_code == 0
+    ending.join()
+
+
+def test_purge_asks_only_what_it_can_do(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    (machine.hooks / "counts.py").write_text("")
+    for name, kind in (("counts", Conflict), ("customers", NotFound), ("nobody", NotFound)):
+        refused = machine.zhike("plugin", "purge", name)
+        assert isinstance(refused.exception, kind)
+        assert refused.output == ""
+    machine.zhike("plugin", "disable", "counts")
+    monkeypatch.setenv("ZHIKE_LOCALE", "zh_CN")
+    asked = machine.zhike("plugin", "purge", "counts", stdin="n\n").output
+    assert "counts" in asked
+    assert "没有数据表" in asked
+    assert "删除" not in asked
+
+
+def test_a_running_server_that_lacks_a_plugin_is_told_of_and_made_to_load_it(machine: Machine) -> None:
+    (machine.hooks / "counts.py").write_text("")
+    machine.sql(f"INSERT INTO process VALUES ('a', 'web', '{socket.gethostname()}', 1, 0, now(), now())")
+    assert "counts\t-\tpending" in machine.zhike("plugin", "list").output
+    assert machine.zhike("plugin", "enable", "counts").exit_code == 0
+    assert machine.sql("SELECT generation FROM plugin_generation") == [(1,)]
+    code = look(machine.hooks).code("counts")
+    machine.sql(f'UPDATE process SET generation = 1, plugins = \'{{"counts": "{code}"}}\'')
+    assert machine.zhike("plugin", "check", "counts").output.endswith("nothing is wrong\n")
+    assert "counts\t-\tok" in machine.zhike("plugin", "list").output
+    (machine.hooks / "counts.py").write_text("# mended")
+    assert machine.zhike("plugin", "check", "counts").output.endswith("run `zhike plugin enable counts`\n")
+    assert "counts\t-\tpending" in machine.zhike("plugin", "list").output
+    for _ in range(2):
+        assert machine.zhike("plugin", "enable", "counts").exit_code == 0
+    assert machine.sql("SELECT generation FROM plugin_generation") == [(2,)]
+
+
+def test_retry_closes_circuits(machine: Machine) -> None:
+    hooks = ("amend_incoming_events", "provide_health", "resolve_actor")
+    machine.sql(
+        f"INSERT INTO circuit SELECT 'tagging', h, 5, now(), 'x' FROM unnest('{{{','.join(hooks)}}}'::text[]) h"
+    )
+    assert "provide_health" in machine.zhike("plugin", "retry", "tagging", "provide_health").output
+    assert machine.sql("SELECT hook FROM circuit ORDER BY 1") == [(hooks[0],), (hooks[2],)]
+    assert len(machine.zhike("plugin", "retry", "tagging").output.splitlines()) == 2
+    assert machine.sql("SELECT hook FROM circuit") == []
+    assert isinstance(machine.zhike("plugin", "retry", "tagging").exception, NotFound)
+    assert machine.sql("SELECT count(*) FROM audit WHERE action = 'plugin.close_circuit'") == [(3,)]
+
+
+@pytest.mark.parametrize("folder", ["/nix/nowhere", "/dev/null"])
+def test_a_hooks_folder_that_is_none_is_refused_when_it_was_named(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (machine.hooks / "counts.py").write_text("")
+    machine.zhike("plugin", "disable", "counts")
+    monkeypatch.setenv("ZHIKE_HOOKS", folder)
+    refused = machine.zhike("plugin", "enable", "nobody")
+    assert f"ZHIKE_HOOKS is '{folder}'" in str(refused.exception)
+    assert machine.sql("SELECT installed FROM plugin WHERE name IN ('counts', 'hooks')") == [(True,)]
 
 
 def test_purge_leaves_alone_what_others_have_built_upon_it(machine: Machine) -> None:

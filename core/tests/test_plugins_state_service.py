@@ -253,7 +253,7 @@ async def test_try_again(start, database: Database, monkeypatch: pytest.MonkeyPa
     for circuits in (one, other):
         circuits.wake()
         await until(lambda circuits=circuits: not circuits.is_open("tagging", "provide_health"))
-    with pytest.raises(NotFound, match="not switched off"):
+    with pytest.raises(NotFound, match="No such hook of the plugin tagging is switched off"):
         await switching.close_circuit(database, ACTOR, "tagging", "provide_health")
     fail(other, LIMIT - 1)
     assert not other.is_open("tagging", "provide_health")

@@ -210,6 +210,7 @@ def test_a_budget_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
 def test_settings_of_hooks_and_redis(tmp_path: Path) -> None:
     usual = settings.load(tmp_path, {"ZHIKE_REDIS_URL": ""})
     assert (usual.hooks, usual.hook_seconds, usual.redis_url, usual.strict) == (tmp_path / "hooks", 30.0, None, False)
+    (tmp_path / "ours").mkdir()
     given = {"ZHIKE_HOOKS": str(tmp_path / "ours"), "ZHIKE_HOOK_SECONDS": "2.5", "ZHIKE_REDIS_URL": "redis://r"}
     other = settings.load(tmp_path, given)
     assert (other.hooks, other.hook_seconds, other.redis_url) == (tmp_path / "ours", 2.5, "redis://r")
@@ -248,6 +249,39 @@ def test_other_plugins_have_every_process_started_anew(serve: Serve, migrated: N
     assert status == 0
     assert err.count("restarts with other plugins") == 3
     assert {json.loads(line)["level"] for line in err.splitlines()} == {"info"}
+
+
+def test_a_new_file_comes_to_all_processes_when_one_of_them_dies(
+    serve: Serve, migrated: None, database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hooks").mkdir()
+    serving = serve("--web=2")
+    serving.ready()
+    (tmp_path / "hooks" / "hearing.py").write_text(HEARING)
+    wait_for(database_url, "SELECT count(*) = 3 FROM process")
+    serving.children("web")[0].kill()
+    wait_for(
+        database_url,
+        "SELECT count(*) = 3 AND bool_and(plugins ? 'hearing') AND count(DISTINCT plugins) = 1 FROM process"
+        " WHERE generation = (SELECT generation FROM plugin_generation)",
+    )
+    assert serving.stop()[0] == 0
+
+
+def wait_for(url: str, question: str) -> None:
+    """Ask the database until it says yes."""
+    import asyncio
+
+    import asyncpg
+
+    async def wait() -> None:
+        connection = await asyncpg.connect(url)
+        async with asyncio.timeout(60):
+            while not await connection.fetchval(question):  # noqa: ASYNC110  # nobody tells us
+                await asyncio.sleep(0.05)
+        await connection.close()
+
+    asyncio.run(wait())
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])

@@ -147,6 +147,16 @@ async def test_a_process_that_started_before_its_database_recovers(
                 await asyncio.sleep(0.05)
 
 
+def test_a_log_line_is_not_lost_for_bytes_that_are_no_text() -> None:
+    code = compile("1 / 0", "hooks/bad\udcff.py", "exec")
+    with pytest.raises(ZeroDivisionError) as caught:
+        exec(code)
+    record = logging.LogRecord("x", logging.ERROR, "", 1, "%s failed", ("hooks/bad\udcff.py",), caught._excinfo)
+    read = json.loads(JsonFormatter().format(record))
+    assert read["message"] == r"hooks/bad\udcff.py failed"
+    assert r"bad\udcff.py:1" in read["error"]
+
+
 def test_log_lines_are_json_without_what_an_error_quotes() -> None:
     try:
         try:

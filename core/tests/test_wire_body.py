@@ -68,7 +68,7 @@ def test_decimals_are_written_exactly() -> None:
         (b'{"number":1,"lines":[{"sku":"A","count":0}]}', "lines[0].count: expected int >= 1"),
         (b'{"number":1,"lines":[{}]}', "lines[0]: the field `sku` is missing"),
         (b'{"number":1,"nmber":1}', "body: there is no field `nmber`"),
-        (b'{"number":1,"status":"lost"}', "status: 'lost' is not one of the values allowed here"),
+        (b'{"number":1,"status":"lost"}', "status: 'lost' is not one of open, paid"),
         (b'{"number":1,"at":"yesterday"}', "at: expected a time of RFC 3339 such as 2025-06-01T12:00:00+08:00"),
         (b'{"number":1,"lines":[{"sku":"A","price":"x"}]}', "lines[0].price: expected a decimal number such as 12.30"),
         (b'{"number":1,"notes":{"a":1}}', "notes[...]: expected str, got int"),
@@ -130,6 +130,68 @@ def test_deep_nesting_is_refused(depth: int) -> None:
 )
 def test_msgpack_faults(body: bytes, message: str) -> None:
     assert refusal(body, "msgpack").startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"number":"5"}', "number：应为整数，实际为文本"),
+        (b'{"number":1,"at":5.5}', "at：应为时间或空值，实际为小数"),
+        (b'{"number":1,"lines":[{"sku":"","count":1}]}', "lines[0].sku：应为长度 >= 1 的文本"),
+        (b'{"number":1,"lines":[{"sku":"A","count":0}]}', "lines[0].count：应为 >= 1 的整数"),
+        (b'{"number":1,"status":"lost"}', "status：'lost' 不是可用的值，应为其中之一：open, paid"),
+        (b'{"number":1,"status":"open",}', "body：字节偏移 28 处格式错误（对象末尾有多余的逗号）"),
+        (b'{"number":1 "status":"open"}', "body：字节偏移 12 处格式错误（应为 ',' 或 '}'）"),
+    ],
+)
+def test_faults_are_told_in_chinese_without_english_in_between(body: bytes, message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        wire.decode(body, "json", Order)
+    assert caught.value.message.render("zh_CN") == message
+
+
+class Places(msgspec.Struct):
+    many: list[Literal["a", 1] | None] = []
+    named: dict[str, Order] = {}
+    name: Annotated[str, Meta(pattern="^[a-z]+$")] | None = None
+    size: Annotated[list[int], Meta(max_length=1)] = []
+    tens: Annotated[int, Meta(multiple_of=10)] = 0
+    at: Annotated[datetime, Meta(tz=True)] | None = None
+    pair: tuple[int, int] = (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "english", "chinese"),
+    [
+        (b'{"many":[null,"b"]}', "many[1]: 'b' is not one of 1, a", "many[1]：'b' 不是可用的值，应为其中之一：1, a"),
+        (
+            b'{"named":{"x":{"number":1,"status":"lost"}}}',
+            "named[...].status: 'lost' is not one of open, paid",
+            "named[...].status：'lost' 不是可用的值，应为其中之一：open, paid",
+        ),
+        (b'{"name":"A"}', "name: expected str matching regex '^[a-z]+$'", "name：应为符合正则表达式 '^[a-z]+$' 的文本"),
+        (b'{"size":[1,2]}', "size: expected array of length <= 1", "size：应为长度 <= 1 的数组"),
+        (b'{"pair":[1]}', "pair: expected array of length 2", "pair：应为长度 2 的数组"),
+        (b'{"tens":5}', "tens: expected int that's a multiple of 10", "tens：应为 10 的倍数（整数）"),
+        (
+            b'{"at":"2025-06-01T12:00:00"}',
+            "at: expected a time of RFC 3339 such as 2025-06-01T12:00:00+08:00",
+            "at：应为 RFC 3339 格式的时间，例如 2025-06-01T12:00:00+08:00",
+        ),
+    ],
+)
+def test_what_is_allowed_is_told_wherever_it_stands(body: bytes, english: str, chinese: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        wire.decode(body, "json", Places)
+    assert (str(caught.value.message), caught.value.message.render("zh_CN")) == (english, chinese)
+
+
+@pytest.mark.parametrize("half", [rb"\ud800", rb"\udbff", rb"a\ud83d"])
+def test_half_a_surrogate_pair_is_not_taken_for_the_end(half: bytes) -> None:
+    assert refusal(b'{"number":1,"notes":{"a":"' + half + b'"}}').startswith(("body: it has half", "body: malformed"))
+    with pytest.raises(BadRequest, match=r"it has half a surrogate pair"):
+        wire.decode(b'"' + half + b'"', "json", str)
+    assert refusal(b'{"number":1,"notes":{"a":"' + half) == f"body: it ends too early, at byte {26 + len(half)}"
 
 
 def test_a_huge_field_name_does_not_fill_the_message() -> None:

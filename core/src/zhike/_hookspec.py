@@ -111,7 +111,7 @@ def check_plugin(manager: pluggy.PluginManager, plugin: object) -> None:
         elif not options.get("optionalhook"):
             known = [hook for hook, caller in vars(manager.hook).items() if getattr(caller, "spec", None)]
             near = difflib.get_close_matches(name, known, 1)
-            guess = text("; did you mean {hook}?", hook=near[0]) if near else ""
+            guess = text(" (did you mean {hook}?)", hook=near[0]) if near else ""
             raise Refused(text("there is no hook {hook}{guess}", hook=name, guess=guess))
 
 

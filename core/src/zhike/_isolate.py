@@ -7,10 +7,13 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zhike.errors import ZhikeError, where
 
 if TYPE_CHECKING:
     from zhike._hookspec import Implementation
@@ -19,6 +22,9 @@ GRACE = 0.25
 """Seconds a cancelled coroutine is given to leave, so that it no longer uses what its caller is about to close."""
 MOST_STUCK = 32
 """How many calls of one plugin may be hanging for good before its next one fails at once."""
+MOST_CHARACTERS = 500
+"""How much is kept of what went wrong."""
+_MASKS = ((re.compile(r"\S+@\S+"), "…@…"), (re.compile(r"\d(?=\d{4})"), "*"))
 
 
 class Outcome(NamedTuple):
@@ -62,6 +68,17 @@ class HookTimeout(HookFailed):
         still = "; it cannot be stopped and was left behind" if abandoned else ""
         super().__init__(plugin, hook, f"not done in {seconds:g} s{still}")
         self.abandoned = abandoned
+
+
+def describe(error: BaseException) -> str:
+    """Return what is kept of a failure: our own messages masked, of all others type and place."""
+    shown = where(error)
+    if isinstance(error, ZhikeError | HookFailed):
+        message = str(error)
+        for pattern, mask in _MASKS:
+            message = pattern.sub(mask, message)
+        shown = f"{type(error).__name__}: {message}"
+    return shown.encode(errors="replace").decode().replace("\0", "")[:MOST_CHARACTERS]
 
 
 class Isolation:

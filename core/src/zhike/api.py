@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from zhike.errors import NotFound, Unauthorized
+from zhike.errors import BadRequest, NotFound, Unauthorized
 from zhike.i18n import pick_locale, text
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 API = "/api/v1"
 MAX_LIMIT = 1000
 MAX_ID = 2**63 - 1
+_YEARS = range(1970, 3000)
 
 T = TypeVar("T")
 Handler = Callable[..., Awaitable[Any]]
@@ -64,6 +66,20 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     def size(self) -> int:
         """The limit that holds."""
         return min(self.limit, MAX_LIMIT)
+
+
+def check_instant(name: str, instant: datetime) -> None:
+    """Refuse an instant that is no use to anybody, before the database fails at it.
+
+    Args:
+        name: The field it came in; also the code of the error.
+        instant: Whatever was sent.
+
+    Raises:
+        BadRequest: If it is outside the years 1970 to 2999.
+    """
+    if instant.year not in _YEARS:
+        raise BadRequest(text("{name} must lie in the years 1970 to 2999", name=name), code=name)
 
 
 class Host(Protocol):

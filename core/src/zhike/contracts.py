@@ -218,7 +218,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         run: The coroutine function.
         payload: Type that payloads are checked against when enqueued and decoded into when run.
         batch: Most items of one call.
-        timeout: Seconds one call may take.
+        timeout: Seconds one call may take; a single SQL statement may take 30, or up to 60 of a longer one.
         attempts: How often a job is tried before it counts as failed.
         external: Whether it acts on the outside world.
         done: Records the result of an external job, or None.

@@ -6,10 +6,13 @@ import traceback
 from pathlib import Path
 from typing import ClassVar
 
+from zhike._shown import printable
 from zhike.i18n import Text
 
 MOST_FRAMES = 30
 """How many of the places that an error passed through are told."""
+_MOST_TOLD = 10_000
+"""Characters of all of them together; a name of a plugin's may have any length."""
 
 
 class ZhikeError(Exception):
@@ -113,7 +116,7 @@ def where(error: BaseException) -> str:
         seen.add(id(cause))
         told.append(_place(cause))
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return "; after ".join(told)
+    return printable("; after ".join(told), _MOST_TOLD)
 
 
 def _place(error: BaseException) -> str:

@@ -163,7 +163,7 @@ class Database:
                 version = connection.get_server_version().major
         except (Unavailable, ValueError) as failure:
             cause = failure.__cause__ or failure
-            if isinstance(cause, ValueError):
+            if isinstance(cause, ValueError) or not _address(url):
                 raise _not_understood() from None  # the cause's text may hold a piece of the password
             message = text(
                 "The database at {address} cannot be used: {reason}",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zhike.hooks import Circuits
     from zhike.orm import Database
     from zhike.plugins.circuits import StoredCircuits
+    from zhike.plugins.service import Look
     from zhike.settings import Settings
 
 CORE = ("access", "conditions", "consumers", "customers", "events", "jobs", "plugins")
@@ -83,6 +84,10 @@ def _silent(_: str) -> None:
     """Tell nobody."""
 
 
+def _blind() -> Look:
+    raise NotImplementedError("the plugins of this process were given to it")
+
+
 @dataclass(kw_only=True)
 class Platform:
     """What one process works with.
@@ -95,6 +100,8 @@ class Platform:
         plugins: The plugins that run, by name; the core's own nouns are not among them.
         problems: What is wrong with those that do not.
         generation: The number of the set of plugins, which counts up when that changes.
+        codes: The enabled plugins it found, running or not, each with the fingerprint of its code.
+        look: Looks at what is installed by now.
         circuits: Hooks switched off after repeated failures, in all processes; None for a process of its own.
         announce: Tells the other processes after a commit that there is news on a topic: `log`, `jobs` or
             `plugins`. It returns at once and never raises.
@@ -107,6 +114,8 @@ class Platform:
     plugins: Mapping[str, LoadedPlugin] = field(default_factory=dict)
     problems: Sequence[Problem] = ()
     generation: int = 0
+    codes: Mapping[str, str] = field(default_factory=dict)
+    look: Callable[[], Look] = _blind
     circuits: StoredCircuits | None = None
     announce: Callable[[str], None] = _silent
 

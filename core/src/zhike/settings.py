@@ -13,6 +13,9 @@ import msgspec
 from zhike.errors import Refused
 from zhike.i18n import LOCALES, text
 
+LEAST_KEY = 32
+"""Characters of the key that signs."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The deployment's settings.
@@ -52,9 +55,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def default_data(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder used without `--data`: `$ZHIKE_DATA`, else `$XDG_DATA_HOME/zhike`."""
-    if environment.get("ZHIKE_DATA"):
-        return Path(environment["ZHIKE_DATA"])
+    """Return the folder used without `--data`: `$ZHIKE_DATA`, else `$XDG_DATA_HOME/zhike`.
+
+    Raises:
+        Refused: If `ZHIKE_DATA` is empty, which as a path would be the current directory.
+    """
+    if given := environment.get("ZHIKE_DATA"):
+        return Path(given)
+    if given is not None:
+        raise Refused(text("{name} is empty; expected a folder", name="ZHIKE_DATA"))
     base = environment.get("XDG_DATA_HOME") or Path(environment.get("HOME") or Path.home()) / ".local" / "share"
     return Path(base) / "zhike"
 
@@ -82,7 +91,17 @@ def load(data: Path | None = None, environment: Mapping[str, str] = os.environ) 
     currency = environment.get("ZHIKE_CURRENCY") or "CNY"
     if not (len(currency) == 3 and currency.isascii() and currency.isupper()):
         raise Refused(text("ZHIKE_CURRENCY is {value!r}; expected a code such as CNY", value=currency))
+    if (trace := environment.get("ZHIKE_TRACE_HOOKS") or "0") not in {"0", "1"}:
+        raise Refused(text("ZHIKE_TRACE_HOOKS is {value!r}; expected 1 or 0", value=trace))
+    key = environment.get("ZHIKE_SECRET_KEY", "").split(",")[0].strip()
+    if 0 < len(key) < LEAST_KEY:
+        raise Refused(
+            text("The first key of ZHIKE_SECRET_KEY is too short; expected at least {n} characters", n=LEAST_KEY)
+        )
     folder = (data or default_data(environment)).expanduser().absolute()
+    hooks = Path(environment.get("ZHIKE_HOOKS") or folder / "hooks").expanduser().absolute()
+    if environment.get("ZHIKE_HOOKS") and not os.path.isdir(hooks):  # noqa: PTH112  # Path.is_dir may raise
+        raise Refused(text("ZHIKE_HOOKS is {value!r}; expected a folder that exists", value=str(hooks)))
     return Settings(
         data=folder,
         database_url=environment.get("ZHIKE_DATABASE_URL") or None,
@@ -92,10 +111,18 @@ def load(data: Path | None = None, environment: Mapping[str, str] = os.environ) 
         pool_size=_number(environment, "ZHIKE_POOL_SIZE", 8),
         queue_limit=_number(environment, "ZHIKE_QUEUE_LIMIT", 50_000),
         body_limit=_number(environment, "ZHIKE_BODY_LIMIT", 32 * 1024 * 1024),
-        redis_url=environment.get("ZHIKE_REDIS_URL") or None,
+        redis_url=_redis(environment.get("ZHIKE_REDIS_URL") or None),
         hook_seconds=_seconds(environment, "ZHIKE_HOOK_SECONDS", 30.0),
-        hooks=Path(environment.get("ZHIKE_HOOKS") or folder / "hooks").expanduser().absolute(),
+        hooks=hooks,
     )
+
+
+def _redis(url: str | None) -> str | None:
+    """Return the URL if it looks like one; the rest of it is judged where it is used."""
+    expected = "redis://user:password@host:port/0"
+    if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise Refused(text("ZHIKE_REDIS_URL cannot be understood; expected {expected}", expected=expected))
+    return url
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from zhike.errors import BadRequest
 from zhike.i18n import Text, text
@@ -23,12 +26,32 @@ _decoders: dict[tuple[MediaType, Any], Decoder] = {}
 _PLACE = re.compile(r"(?:`key` in )?`\$\.?(?P<path>.*)`", re.DOTALL)
 _MALFORMED = re.compile(r"(?:JSON|MessagePack data) is malformed: (?P<what>.*) \(byte (?P<offset>\d+)\)", re.DOTALL)
 _TYPE = re.compile(r"Expected `(?P<expected>.*)`, got `(?P<got>.*)`", re.DOTALL)
-_BOUND = re.compile(r"Expected `(?P<expected>\w+)` (?P<bound>.*)", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
 _VALUE = re.compile(r"Invalid (?:enum )?value (?P<value>.*)", re.DOTALL)
+_STEPS = re.compile(r"\[[^]]*\]|[^.\[]+")
+_TIME = text("expected a time of RFC 3339 such as 2025-06-01T12:00:00+08:00")
+_BOUNDS = {
+    "of length ": text("expected {expected} of length {bound}"),
+    "matching regex ": text("expected {expected} matching regex {bound}"),
+    "that's a multiple of ": text("expected {expected} that's a multiple of {bound}"),
+    "with a timezone component": _TIME,
+    "": text("expected {expected} {bound}"),
+}
+_BOUND = re.compile(rf"Expected `(?P<expected>\w+)` (?P<how>{'|'.join(_BOUNDS)})(?P<bound>.*)", re.DOTALL)
+_WORDS = {
+    each.msgid.format(): each
+    for each in (
+        *(text("int"), text("str"), text("float"), text("bool"), text("array"), text("object"), text("null")),
+        *(text("datetime"), text("decimal"), text("bytes"), text("invalid number"), text("invalid character")),
+        *(text("expected ','"), text("expected ':'"), text("expected ',' or ']'"), text("expected ',' or '}}'")),
+        *(text("trailing characters"), text("trailing comma in array"), text("trailing comma in object")),
+        *(text("object keys must be strings"), text("invalid escape character in string"), text("expected '\"'")),
+        *(text("invalid utf-16 surrogate pair"), text("unexpected end of escaped utf-16 surrogate pair")),
+    )
+}
 _DETAILS = {
-    "RFC3339": text("expected a time of RFC 3339 such as 2025-06-01T12:00:00+08:00"),
+    "RFC3339": _TIME,
     "decimal": text("expected a decimal number such as 12.30"),
     "out of range": text("the number is out of range"),
 }
@@ -66,7 +89,7 @@ def decode(body: bytes, media_type: MediaType, type_: type[T]) -> T:
             body.decode()
         decoded: T = decoder(media_type, type_).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refuse(fault(error, body)) from None
+        raise refuse(fault(error, body, type_)) from None
     return decoded
 
 
@@ -94,12 +117,13 @@ def refuse(found: Fault) -> BadRequest:
     return BadRequest(text("{where}: {detail}", where=found.path or "body", detail=found.detail))
 
 
-def fault(error: Exception, body: bytes) -> Fault:
+def fault(error: Exception, body: bytes, type_: Any = Any) -> Fault:
     """Return what a decoder's error means.
 
     Args:
         error: A msgspec error, a UnicodeDecodeError or a RecursionError.
         body: The bytes that were decoded.
+        type_: What they should have been; tells which values are allowed.
     """
     if isinstance(error, RecursionError):
         return Fault("", text("nested too deeply"))
@@ -109,8 +133,9 @@ def fault(error: Exception, body: bytes) -> Fault:
     if not body:
         return Fault(path, text("it is empty"))
     if what == "Input data was truncated":
-        return Fault(path, text("it ends too early, at byte {offset}", offset=len(body)))
-    return _structure_fault(path, what) or Fault(path, _value_detail(what))
+        half = text("it has half a surrogate pair, such as \\ud800 alone, which is no text")
+        return Fault(path, half if _is_whole(body) else text("it ends too early, at byte {offset}", offset=len(body)))
+    return _structure_fault(path, what) or Fault(path, _value_detail(what, type_, path))
 
 
 def _split(message: str) -> tuple[str, str]:
@@ -128,20 +153,56 @@ def _structure_fault(path: str, what: str) -> Fault | None:
     if found := _MALFORMED.fullmatch(what):
         return Fault(
             path,
-            text("malformed at byte {offset} ({detail})", offset=int(found["offset"]), detail=found["what"]),
+            text("malformed at byte {offset} ({detail})", offset=int(found["offset"]), detail=_words(found["what"])),
         )
     return None
 
 
-def _value_detail(what: str) -> Text:
+def _value_detail(what: str, type_: Any, path: str) -> Text:
     if found := _TYPE.fullmatch(what):
-        return text("expected {expected}, got {got}", expected=found["expected"], got=found["got"])
+        return text("expected {expected}, got {got}", expected=_words(found["expected"]), got=_words(found["got"]))
     if found := _BOUND.fullmatch(what):
-        return text("expected {expected} {bound}", expected=found["expected"], bound=found["bound"])
+        return Text(_BOUNDS[found["how"]].msgid, {"expected": _words(found["expected"]), "bound": found["bound"]})
     if found := _VALUE.fullmatch(what):
-        return text("{value} is not one of the values allowed here", value=found["value"])
+        allowed = ", ".join(map(str, _allowed(inspect.type_info(type_), _STEPS.findall(path))))
+        known = allowed or text("the values allowed here")
+        return text("{value} is not one of {allowed}", value=found["value"], allowed=known)
     details = [detail for words, detail in _DETAILS.items() if words in what]
     return details[0] if details else text("{detail}", detail=what)
+
+
+def _words(of_msgspec: str) -> Text | str:
+    """Return its words for a type or for what is malformed, such as `int | null`, in a form that can be translated."""
+    first, _, rest = of_msgspec.partition(" | ")
+    known = _WORDS.get(first, first)
+    return text("{one} | {other}", one=known, other=_words(rest)) if rest else known
+
+
+def _allowed(info: inspect.Type, steps: Sequence[str]) -> Iterator[Any]:
+    """Yield the values that may stand at some place inside a type, if they are listed there."""
+    match info:
+        case inspect.UnionType():
+            for each in info.types:
+                yield from _allowed(each, steps)
+        case inspect.LiteralType() if not steps:
+            yield from info.values
+        case inspect.StructType() if steps:
+            for field in info.fields:
+                if field.encode_name == steps[0]:
+                    yield from _allowed(field.type, steps[1:])
+        case inspect.ListType() if steps:
+            yield from _allowed(info.item_type, steps[1:])
+        case inspect.DictType() if steps:
+            yield from _allowed(info.value_type, steps[1:])
+
+
+def _is_whole(body: bytes) -> bool:
+    """Tell whether a body is JSON to a reader that takes half a surrogate pair for a character."""
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _utf8_offset(body: bytes, error: UnicodeDecodeError) -> int:

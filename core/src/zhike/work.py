@@ -241,7 +241,13 @@ _current: ContextVar[Work | None] = ContextVar("work", default=None)
 
 @asynccontextmanager
 async def begin(
-    platform: Platform, *, origin: str, plugin: str = "", mode: Mode = "live", now: datetime | None = None
+    platform: Platform,
+    *,
+    origin: str,
+    plugin: str = "",
+    mode: Mode = "live",
+    now: datetime | None = None,
+    seconds: float = 0,
 ) -> AsyncIterator[Work]:
     """Begin a unit of work, which commits with all that was emitted and enqueued, or leaves nothing.
 
@@ -253,6 +259,7 @@ async def begin(
         plugin: Whose event types may be emitted; "" is the core.
         mode: Why a consumer is given events.
         now: The instant it counts as recorded; the present one when absent.
+        seconds: How long it may take, waits without SQL included, if that is above 30; one statement takes at most 60.
 
     Raises:
         NotFound: If an event was emitted for a customer that never existed.
@@ -262,6 +269,10 @@ async def begin(
     if in_transaction() or platform.db.engine.current() is not None:
         raise RuntimeError("a unit of work is a transaction of its own: inside another one use its Work")
     async with platform.db.transaction() as connection:
+        if seconds > 30:  # else the server's own limits will do (orm.SERVER_SETTINGS)
+            for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
+                # Who works is stopped before that, with an error that tells more.
+                await connection.execute(f"SET LOCAL {name} = '{min(seconds, 86400) + 5:.0f}s'")
         work = Work(platform, connection, plugin=plugin, origin=origin, mode=mode, now=now or clock.now())
         with entered(work):
             try:

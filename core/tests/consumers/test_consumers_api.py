@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import pytest
 import pytest_asyncio
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from zhike._host.cli.main import cli
 from zhike.contracts import Consumer
+from zhike.errors import Refused
 from zhike.hooks import hookimpl
 
 API = "/api/v1"
@@ -119,9 +121,19 @@ async def test_bad_requests_are_refused(picky, client: httpx.AsyncClient) -> Non
         ("/deadletters/replay", {"ids": [1], "consumer": "picky"}, 400),
         ("/deadletters/replay", {"ids": [0]}, 400),
         ("/deadletters/discard", {"consumer": "a\u0000b"}, 400),
+        ("/deadletters/discard", {"consumer": "nobody"}, 404),
+        ("/deadletters/replay", {"consumer": "nobody"}, 404),
     ):
         answer = await (client.post(API + path) if body is None else client.post(API + path, json=body))
         assert answer.status_code == status, path
+
+
+async def test_an_instant_that_no_database_can_hold_is_refused(picky, stand, client: httpx.AsyncClient) -> None:
+    for since in ("9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+14:00", "1969-12-31T00:00:00Z"):
+        answer = await client.post(f"{API}/consumers/picky/backfill", json={"since": since})
+        assert (answer.status_code, answer.json()["code"]) == (400, "since"), answer.text
+        assert (await client.post(f"{API}/consumers/nobody/backfill", json={"since": since})).status_code == 404
+    assert await stand.column("SELECT restart FROM consumer") == [None]
 
 
 async def test_an_agent_sees_nothing_of_it(picky, anonymous: httpx.AsyncClient, make_token) -> None:
@@ -154,7 +166,7 @@ async def test_the_same_by_command(picky, stand, database_url: str) -> None:
     assert "1" in await run("deadletters", "replay", letter)
     await stand.until(consumers)
     assert await stand.fetchval("SELECT count(*) FROM effect") == 1
-    assert "2" in await run("deadletters", "discard", "--consumer", "picky")
+    assert "2" in await run("deadletters", "discard", "--consumer", "picky", "--yes")
     await run("consumers", "resume", "picky")
     await run("consumers", "shards", "picky", "4")
     await run("consumers", "rebuild", "picky")
@@ -162,3 +174,44 @@ async def test_the_same_by_command(picky, stand, database_url: str) -> None:
     assert await stand.fetchval("SELECT count(*) FROM consumer_cursor") == 4
     assert await stand.fetchval("SELECT count(*) FROM effect") == 3
     assert set(await stand.column("SELECT actor FROM audit")) == {"command:consumers", "command:deadletters"}
+
+
+async def test_all_letters_of_a_plugin_are_not_deleted_unasked(
+    picky, stand, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {"ZHIKE_DATABASE_URL": database_url, "ZHIKE_LOCALE": "en"}
+    arguments = ("deadletters", "discard", "--consumer", "picky")
+
+    async def run(answer: str = "") -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, cli, arguments, input=answer, env=environment)
+
+    refused = await run()
+    assert isinstance(refused.exception, Refused)
+    assert "--yes" in str(refused.exception)
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    declined = await run("n\n")
+    assert (declined.exit_code, "all dead letters of picky" in declined.output) == (1, True)
+    assert await stand.fetchval("SELECT count(*) FROM dead_letter") == 3
+    assert "dead letters: 3" in (await run("y\n")).output
+    assert await stand.fetchval("SELECT count(*) FROM dead_letter") == 0
+
+
+async def test_letters_of_nobody_are_an_error(picky, database_url: str) -> None:
+    environment = {"ZHIKE_DATABASE_URL": database_url, "ZHIKE_LOCALE": "en"}
+    arguments = ("deadletters", "replay", "--consumer", "nix")
+    result = await asyncio.to_thread(CliRunner().invoke, cli, arguments, env=environment)
+    assert str(result.exception) == "There is no consumer nix"
+
+
+async def test_a_dead_letter_keeps_the_cores_own_words(stand) -> None:
+    class Rude(Picky):
+        @hookimpl
+        async def on_events_recorded(self, events, work):
+            work.emit("order.paid", events[0].customer_id, key="13812345678")
+
+    consumers = await stand.registered(rude=Rude())
+    await stand.add(1)
+    await stand.until(consumers)
+    assert await stand.column("SELECT error FROM dead_letter") == [
+        "ZhikeError: order.paid is no event type that rude has registered"
+    ]

@@ -8,11 +8,14 @@ import random
 import time
 
 import asyncpg
+import msgspec
 import pytest
 
 from zhike.access.actor import Actor
 from zhike.consumers import service
+from zhike.consumers.engine import Consumers
 from zhike.errors import Unavailable
+from zhike.hooks import hookimpl
 
 STAFF = Actor.command("test")
 PAID = ("order.paid",)
@@ -329,3 +332,26 @@ async def _reached(stand, count: int) -> None:
                 return
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
+
+
+async def test_a_handler_may_wait_as_long_as_calls_may_take(stand) -> None:
+    """The server itself would end a transaction that waits for a minute."""
+    limits: list[str] = []
+
+    class Patient:
+        @hookimpl
+        async def on_events_recorded(self, events, work):
+            limits.append(await work.connection.fetchval("SHOW idle_in_transaction_session_timeout"))
+
+    for seconds, limit in ((30.0, "1min"), (120.0, "125s")):
+        platform = stand.platform(patient=Patient())
+        platform.settings = msgspec.structs.replace(platform.settings, hook_seconds=seconds)
+        consumers = Consumers(platform)
+        try:
+            await consumers.step()
+            await stand.add(1)
+            await stand.until(consumers)
+        finally:
+            await consumers.drain()
+        assert limits.pop() == limit
+        assert not limits

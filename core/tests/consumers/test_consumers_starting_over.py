@@ -174,7 +174,7 @@ async def test_a_reset_that_cannot_be_stopped_holds_nobody_up(stand, monkeypatch
     finally:
         left.set()
     [state] = await service.consumers(stand.db)
-    assert (state.state, (state.last_error or "").split()[0]) == ("paused", "HookTimeout")
+    assert (state.state, (state.last_error or "").split()[0]) == ("paused", "HookTimeout:")
 
 
 async def test_only_what_says_how_to_delete_its_state_can_start_over(stand, recorder) -> None:

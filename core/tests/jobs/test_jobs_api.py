@@ -74,8 +74,14 @@ async def test_jobs_are_listed_by_what_is_asked_for(client: Any, store: Any) -> 
     assert item["last_error"] == "ValueError at x.py:3 run"
     assert (item["state"], item["priority"], item["attempts"], item["known"]) == ("failed", "normal", 5, False)
     assert "payload" not in item
-    for bad in ("?state=done", "?name=" + "x" * 201, "?what=1"):
-        assert (await client.get(f"/api/v1/jobs{bad}")).status_code == 400
+    for bad, told in (
+        ("?state=done", "state: 'done' is not one of failed, running, waiting"),
+        ("?name=" + "x" * 201, "name: expected str of length <= 200"),
+        ("?limit=x", "limit is 'x'; expected a whole number above 0"),
+        ("?what=1", "There is no query parameter 'what' here; expected limit, cursor, state, name, queue"),
+    ):
+        refused = await client.get(f"/api/v1/jobs{bad}", headers={"accept-language": "en"})
+        assert (refused.status_code, refused.json()["detail"].startswith(told)) == (400, True), refused.json()
 
 
 async def test_pages_follow_each_other(client: Any, store: Any) -> None:

@@ -17,6 +17,7 @@ from zhike.contracts import EventType, Job, JobItem
 from zhike.errors import Conflict
 from zhike.hooks import hookimpl
 from zhike.jobs.worker import JobWorker
+from zhike.orm import SERVER_SETTINGS, Database
 from zhike.work import in_transaction
 
 
@@ -406,6 +407,57 @@ async def test_a_lost_database_connection_is_not_held_against_the_job(stand: Any
     assert len(calls) == 2
     assert await _effects(stand) == [1]
     assert not await stand.rows()
+
+
+@pytest.mark.parametrize("wait", [asyncio.sleep, None])
+async def test_a_job_may_wait_as_long_as_it_says(
+    stand: Any, database_url: str, monkeypatch: pytest.MonkeyPatch, wait: Any
+) -> None:
+    """The server ends transactions that wait, and statements that take, longer than usual; here half a second."""
+    limits = {"idle_in_transaction_session_timeout": "500ms", "statement_timeout": "500ms"}
+    monkeypatch.setattr("zhike.orm.SERVER_SETTINGS", SERVER_SETTINGS | limits)
+    calls: list[int] = []
+
+    async def run(items: Sequence[Any], work: Any) -> None:
+        calls.append(items[0].attempt)
+        await (wait(1.5) if wait else work.connection.execute("SELECT pg_sleep(1.5)"))
+        await work.connection.execute("INSERT INTO effect VALUES (1)")
+
+    job = Job(name="probe.patient", run=run, timeout=600)
+    stand.db = await Database.open(database_url)
+    try:
+        await stand.add("probe.patient")
+        await asyncio.wait_for(stand.worker(job).step(), 30)
+        assert calls == [1]
+        assert await _effects(stand) == [1]
+        assert await stand.rows() == []
+        for name in limits:  # only that transaction's
+            async with stand.db.connection() as connection:
+                assert await connection.fetchval(f"SHOW {name}") == "500ms"
+    finally:
+        await stand.db.close()
+
+
+async def test_a_job_whose_connection_is_cut_each_time_ends_as_failed(stand: Any, make: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("zhike.jobs.calls._PAUSES", (0.0, 0.0))
+
+    async def run(items: Sequence[Any], work: Any) -> None:
+        await work.connection.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+        await asyncio.sleep(0.3)
+        await work.connection.execute("INSERT INTO effect VALUES (1)")
+
+    told: list[Any] = []
+    worker = stand.worker(Job(name="probe.idle", run=run, attempts=2), make.tell(told))
+    await stand.add("probe.idle")
+    await stand.add("probe.tell")
+    await worker.step()
+    [row] = await stand.rows("state, attempts, last_error")
+    assert tuple(row)[:2] == ("ready", 1)
+    assert "its connection was ended each time" in row[2]
+    await stand.execute("UPDATE job SET due_at = now()")
+    await worker.step()
+    assert await stand.rows("state, attempts") == [("failed", 2)]
+    assert told == [{}]
 
 
 async def test_events_and_jobs_of_a_job_commit_with_it(stand: Any) -> None:

@@ -12,9 +12,7 @@ from pathlib import Path
 
 from zhike.errors import Refused
 from zhike.i18n import text
-from zhike.settings import Settings
-
-LEAST_CHARACTERS = 32
+from zhike.settings import LEAST_KEY, Settings
 
 
 def cursor_key(settings: Settings, environment: Mapping[str, str] = os.environ) -> bytes:
@@ -22,19 +20,16 @@ def cursor_key(settings: Settings, environment: Mapping[str, str] = os.environ) 
 
     Args:
         settings: `data` is where the key file lies; it is made if there is none.
-        environment: Where ZHIKE_SECRET_KEY is read from: keys separated by commas, the first one is used.
+        environment: Where ZHIKE_SECRET_KEY is read from, as judged by `zhike.settings`: keys separated by commas, the
+            first one is used.
 
     Raises:
-        Refused: If the key is too short, or the file can neither be read nor made.
+        Refused: If the file is damaged, or can neither be read nor made.
     """
     given = environment.get("ZHIKE_SECRET_KEY", "").split(",")[0].strip()
     first = given or _stored(settings.data / "secret.key")
-    if len(first) < LEAST_CHARACTERS:
-        raise Refused(
-            text("The first key of ZHIKE_SECRET_KEY is too short; expected at least {n} characters", n=LEAST_CHARACTERS)
-            if given
-            else text("{file} is damaged; restore it, or remove it", file=settings.data / "secret.key")
-        )
+    if len(first) < LEAST_KEY:
+        raise Refused(text("{file} is damaged; restore it, or remove it", file=settings.data / "secret.key"))
     return hmac.digest(first.encode(), b"zhike cursor", "sha256")
 
 

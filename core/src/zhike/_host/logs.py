@@ -21,7 +21,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "process": record.process,
-            "message": record.getMessage(),
+            # A file's name may be any bytes; its line must not be lost for them.
+            "message": record.getMessage().encode(errors="backslashreplace").decode(),
         }
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = where(record.exc_info[1])

@@ -9,16 +9,14 @@ import asyncpg
 from zhike import clock
 from zhike.access.actor import Actor
 from zhike.access.scope import visible_customers
+from zhike.api import check_instant
 from zhike.conditions.compiler.statement import PLANNING, compile_count
 from zhike.conditions.durations import at_wall
 from zhike.conditions.problems import BadCondition
 from zhike.conditions.schema import Condition
-from zhike.errors import BadRequest
 from zhike.i18n import text
 from zhike.orm import Database
 from zhike.settings import Settings
-
-_YEARS = range(1970, 3000)
 
 
 async def count(db: Database, actor: Actor, condition: Condition, *, at: datetime | None, settings: Settings) -> int:
@@ -53,6 +51,5 @@ async def count(db: Database, actor: Actor, condition: Condition, *, at: datetim
 def _instant(at: datetime | None, settings: Settings) -> datetime:
     if at is None:
         return clock.now()
-    if at.year not in _YEARS:
-        raise BadRequest(text("at must lie in the years 1970 to 2999"), code="at")
+    check_instant("at", at)
     return at.astimezone(UTC) if at.tzinfo else at_wall(at, settings.zone)

@@ -24,12 +24,14 @@ class LettersQuery(PageQuery, frozen=True, kw_only=True):
 
     Args:
         consumer: Show those of this plugin only.
+        limit: Entries of a page; more than 1,000 count as 1,000.
+        cursor: The `next` of the page before.
     """
 
     consumer: str | None = None
 
 
-async def list_consumers(call: Call) -> Page[ConsumerState]:
+async def list_consumers(call: Call, _: PageQuery) -> Page[ConsumerState]:
     """List the consumers: how far they are, and of those that are stuck why."""
     loaded = call.host.platform.hooks.implementers("on_events_recorded")
     return Page(await service.consumers(call.db, loaded=loaded, locale=call.locale), None)
@@ -87,6 +89,7 @@ ROUTES = (
         handler=list_consumers,
         permission=CONSUMERS_READ,
         summary="Consumers and how far they are",
+        query=PageQuery,
         answer=Page[ConsumerState],
     ),
     *(
@@ -127,6 +130,7 @@ ROUTES = (
             summary=summary,
             body=LettersRequest,
             answer=LettersAnswer,
+            statuses=(404,),
         )
         for verb, handler, summary in (
             ("replay", replay_dead_letters, "Offer dead letters again"),

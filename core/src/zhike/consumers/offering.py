@@ -6,11 +6,12 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from zhike import work as work_unit
 from zhike._engine import as_unavailable, is_dead
+from zhike._isolate import describe
 from zhike.consumers.attempts import Attempts
 from zhike.consumers.faults import ENDED, MergedError, is_outage, is_slow
 from zhike.errors import Unavailable, where
@@ -67,6 +68,11 @@ class Offering:
         async with self._alone if cursor.killed else nullcontext(), self._shares[cursor.name], self._slots:
             yield
 
+    def begin(self, plugin: str, mode: Mode) -> AbstractAsyncContextManager[Work]:
+        """Begin the unit of work of a plugin, which may take as long as its handler."""
+        seconds = self.platform.settings.hook_seconds
+        return work_unit.begin(self.platform, origin=f"plugin:{plugin}", plugin=plugin, mode=mode, seconds=seconds)
+
     async def _offer(self, cursor: Cursor, events: list[RecordedEvent], end: Place, mode: Mode) -> None:
         async with self.place(cursor):
             try:
@@ -112,7 +118,7 @@ class Offering:
 
     async def _attempt(self, cursor: Cursor, events: list[RecordedEvent], end: Place, mode: Mode) -> None:
         name = cursor.name
-        async with work_unit.begin(self.platform, origin=f"plugin:{name}", plugin=name, mode=mode) as work:
+        async with self.begin(name, mode) as work:
             row = await cursor.claim(work.connection)
             if row is None or (deaths := await self._deaths(cursor, row, events, work.connection, end)) is None:
                 return
@@ -146,9 +152,9 @@ class Offering:
 
     async def _failed(self, cursor: Cursor, events: list[RecordedEvent], end: Place, error: Exception) -> None:
         """Decide what becomes of events that failed: they are tried again, in halves, or set aside."""
-        told = where(error)
+        told = describe(error)
         if not cursor.outages and (not cursor.suspects or len(events) == 1):  # what comes between says nothing new
-            logger.warning("consumer %s failed at %d events: %s", cursor.name, len(events), told)
+            logger.warning("consumer %s failed at %d events: %s", cursor.name, len(events), where(error))
         slow, outage = is_slow(error), is_outage(error)
         failures = cursor.failures + slow
         again = outage or (slow and failures < PATIENCE and not cursor.suspects)

@@ -6,9 +6,9 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zhike import work as work_unit
+from zhike._isolate import describe
 from zhike.consumers.faults import ENDED, MergedError, is_outage
-from zhike.errors import Unavailable, where
+from zhike.errors import Unavailable
 from zhike.i18n import text
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ async def perform(offering: Offering, cursor: Cursor) -> bool:
             if is_outage(error) or isinstance(error, MergedError):
                 raise
             async with db.connection() as connection:
-                await connection.execute("UPDATE dead_letter SET error = $2 WHERE id = $1", cursor.letter, where(error))
+                await connection.execute(
+                    "UPDATE dead_letter SET error = $2 WHERE id = $1", cursor.letter, describe(error)
+                )
         cursor.letter = None
     return True
 
@@ -70,7 +72,7 @@ async def _offer(offering: Offering, cursor: Cursor, letter: Record) -> None:
     name = cursor.name
     event = await offering.log.event(letter["batch_id"], letter["event_id"])
     with suppress(_GoneError):
-        async with work_unit.begin(offering.platform, origin=f"plugin:{name}", plugin=name, mode="replay") as work:
+        async with offering.begin(name, "replay") as work:
             if await work.connection.fetchval(_LOCK, *cursor.key) is None:
                 raise Unavailable(text("another process works for {consumer}", consumer=name))
             if event is not None:

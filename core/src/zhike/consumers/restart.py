@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from zhike._hookspec import HookMeta, Implementation
-from zhike._isolate import HookFailed, HookTimeout, Isolation
+from zhike._isolate import HookFailed, HookTimeout, Isolation, describe
 from zhike.consumers.cursors import VIEW
 from zhike.errors import where
 
@@ -71,9 +71,8 @@ async def perform(db: Database, cursor: Cursor) -> bool:
     except Exception as error:
         logger.warning("consumer %s could not start over: %s", name, where(error))
         async with db.connection() as connection:
-            await connection.execute(
-                "UPDATE consumer_cursor SET last_error = $2 WHERE consumer = $1", name, where(error)
-            )
+            update = "UPDATE consumer_cursor SET last_error = $2 WHERE consumer = $1"
+            await connection.execute(update, name, describe(error))
         cursor.restart = False
         return False
     if row is not None:
@@ -86,4 +85,4 @@ async def _call(name: str, reset: Callable[..., object], connection: Connection)
     one = Implementation(name, "reset", _AS_DUTY, partial(reset, connection), ())
     error = (await _isolation.call(one, {}, SECONDS)).error
     if error is not None:
-        raise error if isinstance(error, Exception) else HookFailed(name, "reset", "failed") from error
+        raise error if isinstance(error, Exception) else HookFailed(name, "reset", type(error).__name__) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from asyncpg import Record
 
 from zhike.access import audit
-from zhike.api import Page
+from zhike.api import Page, check_instant
 from zhike.consumers.schemas import ConsumerState, DeadLetter, Range
 from zhike.consumers.sequencer import indexed
 from zhike.errors import BadRequest, Conflict, NotFound
@@ -37,6 +37,7 @@ CROSS JOIN LATERAL (
 ) AS lag
 ORDER BY c.name, k.shard_from
 """
+_EXISTS = "SELECT true FROM consumer WHERE name = $1"
 _LETTERS = """
 SELECT
   id, consumer, event_id, event_name, message_id, customer_id, error, attempts,
@@ -110,7 +111,7 @@ async def rebuild(db: Database, actor: Actor, name: str) -> bool:
         NotFound: If there is no such consumer.
         Conflict: If it cannot start over.
     """
-    return await _start_over(db, actor, name, "rebuild", 1, {})
+    return await _start_over(db, actor, name, "rebuild")
 
 
 async def backfill(db: Database, actor: Actor, name: str, since: datetime | None) -> bool:
@@ -131,13 +132,10 @@ async def backfill(db: Database, actor: Actor, name: str, since: datetime | None
 
     Raises:
         NotFound: If there is no such consumer.
+        BadRequest: If `since` is outside the years 1970 to 2999.
         Conflict: If it cannot start over.
     """
-    position = 1
-    if since is not None:
-        async with db.connection() as connection:
-            position = await connection.fetchval(_SINCE, since)
-    return await _start_over(db, actor, name, "backfill", position, {"since": since})
+    return await _start_over(db, actor, name, "backfill", since=since)
 
 
 async def split(db: Database, actor: Actor, name: str, ranges: int) -> bool:
@@ -217,6 +215,7 @@ async def replay(db: Database, actor: Actor, ids: list[int] | None = None, consu
 
     Raises:
         BadRequest: Unless either ids or a consumer are given.
+        NotFound: If there is no such consumer.
     """
     return await _letters(db, actor, "replay", "UPDATE dead_letter SET replay_at = now()", ids, consumer)
 
@@ -226,6 +225,7 @@ async def discard(db: Database, actor: Actor, ids: list[int] | None = None, cons
 
     Raises:
         BadRequest: Unless either ids or a consumer are given.
+        NotFound: If there is no such consumer.
     """
     return await _letters(db, actor, "discard", "DELETE FROM dead_letter", ids, consumer)
 
@@ -238,6 +238,8 @@ async def _letters(
     async with db.transaction() as connection:
         status = await connection.execute(f"{query} WHERE id = ANY($1::bigint[]) OR consumer = $2", ids or [], consumer)
         count = int(status.rpartition(" ")[2])
+        if not count and consumer and not await connection.fetchval(_EXISTS, consumer):
+            raise _unknown(consumer)
         subject = f"consumer:{consumer}" if consumer else "deadletters"
         await audit.record(connection, actor, f"deadletters.{verb}", subject, {"ids": ids, "count": count})
     return count
@@ -250,24 +252,25 @@ async def _change(db: Database, actor: Actor, verb: str, name: str, values: str,
         if changed:
             await connection.execute("UPDATE dead_letter SET offered = 0 WHERE consumer = $1", name)
             await audit.record(connection, actor, f"consumer.{verb}", f"consumer:{name}", {})
-        elif not await connection.fetchval("SELECT true FROM consumer WHERE name = $1", name):
+        elif not await connection.fetchval(_EXISTS, name):
             raise _unknown(name)
     return changed
 
 
-async def _start_over(
-    db: Database, actor: Actor, name: str, mode: str, position: int, details: dict[str, object]
-) -> bool:
+async def _start_over(db: Database, actor: Actor, name: str, mode: str, **details: datetime | None) -> bool:
     async with db.transaction() as connection:
         row = await connection.fetchrow("SELECT rebuildable, restart FROM consumer WHERE name = $1 FOR UPDATE", name)
         if row is None:
             raise _unknown(name)
+        if since := details.get("since"):
+            check_instant("since", since)
         if not row["rebuildable"]:
             raise Conflict(
                 text("{consumer} does not say how to delete what it derived, so it cannot start over", consumer=name)
             )
         if row["restart"] is not None:
             return False
+        position = await connection.fetchval(_SINCE, since) if since else 1
         await connection.execute(
             "UPDATE consumer SET restart = $2, restart_at = $3 WHERE name = $1", name, mode, position
         )
@@ -277,7 +280,7 @@ async def _start_over(
 
 def _state(rows: list[Record], loaded: Collection[str] | None, locale: str) -> ConsumerState:
     first, last = rows[0], max(rows, key=lambda row: row["lag_batches"])
-    reason = _reason(first["pause_reason"])
+    reason = pause_reason(first["pause_reason"])
     return ConsumerState(
         **{name: first[name] for name in ("name", "paused_at", "rebuildable", "events", "dead_letters")},
         **{name: last[name] for name in ("lag_batches", "lag_events", "lag_seconds")},
@@ -290,7 +293,8 @@ def _state(rows: list[Record], loaded: Collection[str] | None, locale: str) -> C
     )
 
 
-def _reason(code: str | None) -> Text | None:
+def pause_reason(code: str | None) -> Text | None:
+    """Return what a `pause_reason` of the table means, for people."""
     return {
         "staff": text("paused by staff"),
         "dead_letters": text("too many events in a row could not be taken; mend the plugin, then resume it"),

@@ -174,7 +174,7 @@ def check_payload(given: bytes, expected: Any, field: str = "properties") -> Non
     try:
         wire.decoder("json", expected).decode(given)
     except (msgspec.DecodeError, RecursionError) as error:
-        found = wire.fault(error, given)
+        found = wire.fault(error, given, expected)
         raise BadItem(field, f"{field}.{found.path}".rstrip("."), found.detail) from None
 
 
@@ -237,9 +237,7 @@ def _identities(given: dict[str, str]) -> list[tuple[str, str]]:
         pairs = [(namespace, _identity(namespace, value)) for namespace, value in given.items() if value.strip()]
     if not pairs:
         raise BadItem(
-            "no_identity",
-            "identities",
-            text("expected at least one, such as {example}", example='{"phone": "…"}'),
+            "no_identity", "identities", text("expected at least one, such as {example}", example='{"phone": "…"}')
         )
     return sorted(pairs, key=lambda pair: order(pair[0]))
 
@@ -266,9 +264,7 @@ def money(amount: Decimal | None, currency: str | None, default: str) -> tuple[i
     if amount is None:
         if currency not in EXPONENTS:
             raise BadItem(
-                "currency",
-                "currency",
-                text("expected an ISO 4217 code such as CNY, got {value!r}", value=currency),
+                "currency", "currency", text("expected an ISO 4217 code such as CNY, got {value!r}", value=currency)
             )
         return None, None
     currency = currency or default
@@ -291,9 +287,7 @@ def _check_traits(traits: dict[str, Any], careful: bool) -> None:
         return
     if len(traits) > MAX_TRAITS:
         raise BadItem(
-            "trait",
-            "traits",
-            text("expected at most {limit} traits, got {size}", limit=MAX_TRAITS, size=len(traits)),
+            "trait", "traits", text("expected at most {limit} traits, got {size}", limit=MAX_TRAITS, size=len(traits))
         )
     for name, value in traits.items():
         fault = _text_fault(name, MAX_TRAIT_KEY) if name else text("a trait needs a name")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -18,9 +17,9 @@ from asyncpg import Record
 
 from zhike import clock
 from zhike._hookspec import HookMeta, Implementation
-from zhike._isolate import HookFailed, Isolation
+from zhike._isolate import MOST_CHARACTERS, HookFailed, Isolation, describe
 from zhike.contracts import Job, JobItem
-from zhike.errors import Unavailable, ZhikeError, where
+from zhike.errors import Unavailable
 from zhike.jobs import claims
 from zhike.jobs.claims import Verdict
 from zhike.platform import CORE, Platform
@@ -31,9 +30,8 @@ MOST_BACK_OFF = 3600.0
 """Seconds a failed job waits at most before it is tried again; the first time it is one or two."""
 _PAUSES = (0.05, 0.2, 0.8, 2.0, 4.0)
 """Seconds between attempts at one transaction while others are in its way or the database restarts."""
-_ERROR_LENGTH = 500
+_CUT = "its connection was ended each time it ran, as that of a transaction that waits for too long"
 _OWN_FAULT = (asyncpg.QueryCanceledError, asyncpg.IdleInTransactionSessionTimeoutError)
-_MASKS = ((re.compile(r"\S+@\S+"), "…@…"), (re.compile(r"\d(?=\d{4})"), "*"))
 _AS_DUTY = HookMeta(family="duty", since="0.1")
 _log = logging.getLogger("zhike.jobs")
 
@@ -92,7 +90,7 @@ class Calls:
             try:
                 items.append(_item(row, claim.job))
             except (msgspec.DecodeError, RecursionError) as error:
-                refused = refuse(fault(error, row["payload"].encode()))
+                refused = refuse(fault(error, row["payload"].encode(), claim.job.payload))
                 await self._fail(claim, row, f"payload: {refused}")
         if items:
             await self._run(Call(claim.job, items, claim.token))
@@ -127,23 +125,26 @@ class Calls:
                 await self._put_off(call, None if outage else error)
 
     async def _attempt(self, call: Call) -> None:
-        external = call.job.external
+        external, cut = call.job.external, True
         result = await self._isolated(call, call.job.run, self._platform) if external else None
         for pause in (*_PAUSES, None):
             try:
                 await self._transaction(call, result)
                 return
             except (Unavailable, asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+                # The server does not tell whom it cut for waiting too long; in an outage it would let nobody in.
+                cut = cut and isinstance(error.__cause__, asyncpg.InterfaceError | asyncpg.InternalClientError)
+                if pause is None and cut:
+                    raise HookFailed(self._plugin(call), call.job.name, _CUT) from error
                 # Whose own statement took too long will not be quicker the next time.
                 if pause is None or isinstance(error.__cause__, _OWN_FAULT):
                     raise
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # so that rivals part
 
     async def _transaction(self, call: Call, result: Any) -> None:
-        job, items = call.job, call.items
-        plugin = self._platform.registry.owner("jobs", job.name) or ""
+        job, items, plugin = call.job, call.items, self._plugin(call)
         origin = "system" if plugin in CORE else f"plugin:{plugin}"
-        async with self._places, begin(self._platform, origin=origin, plugin=plugin) as work:
+        async with self._places, begin(self._platform, origin=origin, plugin=plugin, seconds=job.timeout) as work:
             work.depth = max(item.depth for item in items)
             if not job.external:
                 await self._isolated(call, job.run, work)
@@ -154,7 +155,7 @@ class Calls:
                 raise LeaseLost
 
     async def _isolated(self, call: Call, function: Callable[..., Any], *arguments: Any) -> Any:
-        plugin = self._platform.registry.owner("jobs", call.job.name) or ""
+        plugin = self._plugin(call)
         one = Implementation(plugin, call.job.name, _AS_DUTY, partial(function, call.items, *arguments), ())
         result, error = await self._isolation.call(one, {}, call.job.timeout)
         if error is None:
@@ -162,6 +163,9 @@ class Calls:
         if isinstance(error, Exception):
             raise error
         raise HookFailed(plugin, call.job.name, type(error).__name__) from error
+
+    def _plugin(self, call: Call) -> str:
+        return self._platform.registry.owner("jobs", call.job.name) or ""
 
     async def _put_off(self, call: Call, error: Exception | None) -> None:
         """Try jobs again later, or no more; without an error it was not their fault and does not count."""
@@ -179,7 +183,7 @@ class Calls:
     async def _fail(self, claim: Claim, row: Record, reason: str) -> None:
         _log.warning("%s %d cannot be run: %s", claim.job.name, row["id"], reason)
         attempts = min(row["attempts"], claim.job.attempts)
-        await self._settle([Verdict(row["id"], "failed", clock.now(), attempts, reason[:_ERROR_LENGTH])], claim.token)
+        await self._settle([Verdict(row["id"], "failed", clock.now(), attempts, reason[:MOST_CHARACTERS])], claim.token)
 
     async def _settle(self, verdicts: Sequence[Verdict], token: int) -> None:
         """Write verdicts; while the database is away, try until the lease has run out anyway."""
@@ -211,17 +215,6 @@ def _item(row: Record, job: Job) -> JobItem:
         live=row["live"],
         idempotency_key=key,
     )
-
-
-def describe(error: BaseException) -> str:
-    """Return what is kept of a failure: our own messages masked, of all others type and place."""
-    shown = where(error)
-    if isinstance(error, ZhikeError | HookFailed):
-        message = str(error)
-        for pattern, mask in _MASKS:
-            message = pattern.sub(mask, message)
-        shown = f"{type(error).__name__}: {message}"
-    return shown.encode(errors="replace").decode().replace("\0", "")[:_ERROR_LENGTH]
 
 
 def _is_outage(error: Exception) -> bool:

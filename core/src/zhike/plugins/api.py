@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 from zhike import wire
 from zhike.access.roles import PLUGINS_MANAGE, PLUGINS_READ
-from zhike.api import Call, Route
+from zhike.api import Call, PageQuery, Route
 from zhike.plugins import overview, switching
 from zhike.plugins.schemas import Changed, EnableRequest, PluginsAnswer
 
 _PLACES = {"name": "The plugin's name", "hook": "The hook's name"}
 
 
-async def list_plugins(call: Call) -> PluginsAnswer:
+async def list_plugins(call: Call, _: PageQuery) -> PluginsAnswer:
     """List all plugins: which are well, and of the others what is wrong and what mends it."""
     return await overview.overview(call.host.platform, call.locale)
 
 
 async def enable_plugin(call: Call) -> Changed:
-    """Enable a plugin; the processes load it when they have started anew."""
+    """Enable a plugin, or have its present code loaded; the processes do that when they have started anew."""
     request = wire.decode(call.body, call.body_type, EnableRequest)
-    changed = await switching.enable(call.db, call.actor, call.path["name"], request.resume)
+    look = await asyncio.to_thread(call.host.platform.look)
+    changed = await switching.enable(call.db, call.actor, call.path["name"], request.resume, look)
     call.host.platform.announce("plugins")
     return Changed(changed)
 
@@ -49,6 +51,7 @@ ROUTES = (
         handler=list_plugins,
         permission=PLUGINS_READ,
         summary="Plugins and what is wrong with them",
+        query=PageQuery,
         answer=PluginsAnswer,
     ),
     _change(

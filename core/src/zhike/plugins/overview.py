@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from zhike import hookspecs
+from zhike._shown import printable
+from zhike.consumers.service import pause_reason
 from zhike.contracts import HealthItem
 from zhike.hooks import Failure
 from zhike.i18n import Text, text
@@ -15,69 +21,98 @@ from zhike.plugins import service
 from zhike.plugins.schemas import Health, OpenCircuit, PluginEntry, PluginsAnswer, Processes, State
 
 if TYPE_CHECKING:
+    from zhike.orm import Connection
     from zhike.platform import Platform
 
+MOST_HEALTH = 50
+"""Items of one plugin's health that are shown."""
+MOST_PROBLEM = 5000
+"""Characters of a problem or hint that are shown; a hint may name long paths."""
 _CIRCUITS = "SELECT plugin, hook, opened_at, last_error AS error FROM circuit WHERE opened_at IS NOT NULL ORDER BY 1, 2"
-# A process says every few seconds that it is there.
-_PROCESSES = """
-SELECT count(*) AS all, count(*) FILTER (WHERE generation >= $1) AS newest
-FROM process WHERE seen_at > now() - interval '15 s'
-"""
+_PAUSED = "SELECT name, pause_reason FROM consumer WHERE state = 'paused'"
 
 
 async def overview(platform: Platform, locale: str) -> PluginsAnswer:
     """Return every plugin that is installed or known, by name, in the reader's language."""
+    look = await asyncio.to_thread(platform.look)
     async with platform.db.connection() as connection:
-        known = await service.known(connection)
+        items = await entries(connection, look, locale)
         generation = await service.generation(connection)
-        circuits = await connection.fetch(_CIRCUITS)
-        [processes] = await connection.fetch(_PROCESSES, generation)
-    opened: dict[str, list[OpenCircuit]] = defaultdict(list)
-    for row in circuits:
-        opened[row["plugin"]].append(OpenCircuit(hook=row["hook"], opened_at=row["opened_at"], error=row["error"]))
+        processes = [len(await service.running(connection, since)) for since in (generation, 0)]
     hooks, health = _hooks(platform), await _health(platform, locale)
+    items = [replace(each, hooks=hooks[each.name], health=health[each.name]) for each in items]
+    return PluginsAnswer(items=items, generation=generation, processes=Processes(newest=processes[0], all=processes[1]))
+
+
+async def entries(connection: Connection, look: service.Look, locale: str) -> list[PluginEntry]:
+    """Return what is known of every plugin and what a look at this machine shows, by name."""
+    known = look.over(await service.known(connection))
+    running = await service.running(connection)
+    paused = {row["name"]: row["pause_reason"] for row in await connection.fetch(_PAUSED)}
+    circuits: dict[str, list[OpenCircuit]] = defaultdict(list)
+    for row in await connection.fetch(_CIRCUITS):
+        error = printable(row["error"], MOST_PROBLEM)
+        circuits[row["plugin"]].append(OpenCircuit(hook=row["hook"], opened_at=row["opened_at"], error=error))
     items = []
     for name, plugin in known.items():
-        problem = trouble(plugin)
+        state, problem = _judge(plugin, look, running)
+        if state == "ok" and (problem := _impaired(name, circuits[name], pause_reason(paused.get(name)))):
+            state = "impaired"
         entry = PluginEntry(
             **{field: getattr(plugin, field) for field in ("name", "distribution", "version", "enabled")},
-            state=state(plugin),
-            stage=problem.stage if problem else None,
-            problem=problem.text.render(locale) if problem else None,
-            hint=problem.hint.render(locale) if problem else None,
-            hooks=hooks[name],
-            circuits=opened[name],
-            health=health[name],
+            state=state,
+            stage=problem.stage or None if problem else None,
+            problem=printable(problem.text.render(locale), MOST_PROBLEM) if problem else None,
+            hint=printable(problem.hint.render(locale), MOST_PROBLEM) if problem else None,
+            circuits=circuits[name],
         )
         items.append(entry)
-    return PluginsAnswer(items=items, generation=generation, processes=Processes(**processes))
+    return items
 
 
-def state(plugin: service.Known) -> State:
-    """Return in one word how a plugin is."""
-    if not plugin.installed or not plugin.enabled:
-        return "disabled" if plugin.installed else "missing"
-    return "quarantined" if plugin.problem else "ok"
+def _judge(
+    plugin: service.Known, look: service.Look, running: Sequence[service.Running]
+) -> tuple[State, Problem | None]:
+    """Return whether a plugin is loaded, in one word, and if not what mends that."""
+    name, code = plugin.name, look.code(plugin.name)
+    found = look.problems.get(name)
+    if not plugin.installed:
+        hint = text("Install it again, or give it up with `zhike plugin purge {plugin}`", plugin=name)
+        gone = Problem(plugin=name, stage="discover", text=text("it is enabled, but not installed"), hint=hint)
+        return "missing", gone if plugin.enabled else None
+    if not plugin.enabled:
+        return "disabled" if code else "quarantined", found
+    load = text("Start the server, or have it load this with `zhike plugin enable {plugin}`", plugin=name)
+    lacking = any(process.lacks(name, code) for process in running)
+    if problem := found or plugin.problem:
+        if lacking and not found:
+            what = text("{what}; what is there by now has not been tried", what=problem.text)
+            problem = Problem(plugin=name, stage=problem.stage, text=what, hint=load)
+        return "quarantined", problem
+    if lacking or (not running and (plugin.fingerprint or "").removeprefix("!") != code):
+        what = text("not every running process has its present code")
+        return "pending", Problem(plugin=name, stage="", text=what, hint=load)
+    return "ok", None
 
 
-def trouble(plugin: service.Known) -> Problem | None:
-    """Return why a plugin that is to run does not, or one that is off could not, as far as that is known."""
-    if plugin.enabled and not plugin.installed:
-        return Problem(
-            plugin=plugin.name,
-            stage="discover",
-            text=text("it is enabled, but not installed"),
-            hint=text("Install it again, or give it up with `zhike plugin purge {plugin}`", plugin=plugin.name),
-        )
-    # Of a plugin that is off only how it was found is up to date.
-    seen = plugin.problem is not None and plugin.problem.stage == "discover"
-    return plugin.problem if plugin.enabled or (seen and plugin.installed) else None
+def _impaired(name: str, circuits: Sequence[OpenCircuit], paused: Text | None) -> Problem | None:
+    """Return what a plugin that is loaded is kept from doing."""
+    if paused:
+        what = text("it gets no events: {why}", why=paused)
+        hint = text("Mend the plugin if need be, then run `zhike consumers resume {plugin}`", plugin=name)
+    elif circuits:
+        hooks = ", ".join(each.hook for each in circuits)
+        what = text("switched off after repeated failures: {hooks}", hooks=hooks)
+        hint = text("Mend the plugin, then have them called again with `zhike plugin retry {plugin}`", plugin=name)
+    else:
+        return None
+    return Problem(plugin=name, stage="run", text=what, hint=hint)
 
 
 def _hooks(platform: Platform) -> Mapping[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for hook in sorted(name for name, spec in vars(hookspecs).items() if hasattr(spec, "zhike_meta")):
-        for plugin in platform.hooks.implementers(hook):
+        for plugin in platform.plugins.keys() & set(platform.hooks.implementers(hook)):
             found[plugin].append(hook)
     return found
 
@@ -88,12 +123,12 @@ async def _health(platform: Platform, locale: str) -> Mapping[str, list[Health]]
         failed = isinstance(part, Failure)
         given = [HealthItem(key=part.hook, ok=False, detail=f"{part.error_type}: {part.message}")] if failed else part
         try:
-            found[plugin] = [_shown(item, locale) for item in given]
+            found[plugin] = [_shown(item, locale) for item in islice(given, MOST_HEALTH)]
         except Exception as error:  # values that cannot be shown
-            found[plugin] = [Health(key="provide_health", ok=False, detail=type(error).__name__)]
+            found[plugin] = [Health(key="provide_health", ok=False, detail=printable(type(error).__name__))]
     return found
 
 
 def _shown(item: HealthItem, locale: str) -> Health:
-    detail = item.detail.render(locale) if isinstance(item.detail, Text) else str(item.detail)
-    return Health(key=str(item.key), ok=bool(item.ok), detail=detail)
+    detail = item.detail.render(locale) if isinstance(item.detail, Text) else item.detail
+    return Health(key=printable(item.key, 100), ok=bool(item.ok), detail=printable(detail))

@@ -9,7 +9,7 @@ import msgspec
 
 from zhike.plugins.switching import Resume
 
-State = Literal["ok", "disabled", "quarantined", "missing"]
+State = Literal["ok", "pending", "impaired", "disabled", "quarantined", "missing"]
 
 
 class OpenCircuit(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +48,10 @@ class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
         distribution: The distribution it comes with; empty for a file of the hooks folder.
         version: The distribution's version, or "".
         enabled: Whether it is to run.
-        state: `ok`, `disabled`, `quarantined` when something is wrong with it, or `missing` when it is not installed.
-        stage: Where it failed, or null.
+        state: `ok`, `pending` when a running process lacks it or its present code, `impaired` when it gets no events
+            or a hook of it is switched off, `disabled`, `quarantined` when it cannot run, or `missing` when it is not
+            installed.
+        stage: Where it failed, or null; `run` when it is impaired.
         problem: What is wrong, or null.
         hint: What mends it, or null.
         hooks: The hooks it implements, if it runs.
@@ -65,9 +67,9 @@ class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
     stage: str | None
     problem: str | None
     hint: str | None
-    hooks: list[str]
+    hooks: list[str] = []
     circuits: list[OpenCircuit]
-    health: list[Health]
+    health: list[Health] = []
 
 
 class Processes(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,16 +27,68 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         name: Its name.
         distribution: The distribution it comes with; empty for a file of the hooks folder.
         version: The distribution's version, or "".
+        code: Fingerprint of its code, or "" when nobody has looked at that.
     """
 
     name: str
     distribution: str = ""
     version: str = ""
+    code: str = ""
 
     @property
     def ours(self) -> bool:
         """Whether it is one of this repository."""
         return self.name in FIRST_PARTY and self.distribution.lower() == f"zhike-{self.name}"
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it is enabled when it is first seen: one of ours, or a file of the hooks folder."""
+        return self.ours or not self.distribution
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a look at this machine has found.
+
+    Args:
+        installed: The plugins.
+        problems: What is wrong with some of them, by name, and with what is there and can be no plugin.
+    """
+
+    installed: Sequence[Installed]
+    problems: Mapping[str, Problem]
+
+    def code(self, name: str) -> str:
+        """Return the fingerprint of a plugin's code, or "" if it is not installed."""
+        return next((each.code for each in self.installed if each.name == name), "")
+
+    def over(self, known: Mapping[str, Known]) -> dict[str, Known]:
+        """Return by name what is known, as far as it can be seen here as it is seen, and what is new or no plugin."""
+        seen = {name: msgspec.structs.replace(each, installed=False) for name, each in known.items()}
+        for name in self.problems:
+            seen.setdefault(name, Known(name=name, problem=self.problems[name]))
+        for each in self.installed:
+            before = known.get(each.name) or Known(name=each.name, enabled=each.enabled)
+            seen[each.name] = msgspec.structs.replace(
+                before, distribution=each.distribution, version=each.version, installed=True
+            )
+        return dict(sorted(seen.items()))
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A running process.
+
+    Args:
+        host: Its machine.
+        plugins: The enabled plugins it found, each with the fingerprint of its code then.
+    """
+
+    host: str
+    plugins: Mapping[str, str]
+
+    def lacks(self, name: str, code: str) -> bool:
+        """Return whether it does not have a plugin, or not as it is on this machine by now."""
+        other = self.host == socket.gethostname() and self.plugins.get(name) != code
+        return name not in self.plugins or (bool(code) and other)
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,13 +106,13 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    distribution: str
-    version: str
-    installed: bool
-    enabled: bool
-    claims: tuple[str, ...]
-    problem: Problem | None
-    fingerprint: str | None
+    distribution: str = ""
+    version: str = ""
+    installed: bool = True
+    enabled: bool = False
+    claims: tuple[str, ...] = ()
+    problem: Problem | None = None
+    fingerprint: str | None = None
 
 
 _KNOWN = "SELECT name, distribution, version, installed, enabled, claims, stage, problem, hint, fingerprint FROM plugin"
@@ -74,6 +127,8 @@ ON CONFLICT (name) DO UPDATE
 SET distribution = excluded.distribution, version = excluded.version, installed = true, updated_at = now()
 WHERE (p.distribution, p.version, p.installed) IS DISTINCT FROM (excluded.distribution, excluded.version, true)
 """
+# A process says every few seconds that it is there.
+_RUNNING = "SELECT host, plugins FROM process WHERE generation >= $1 AND seen_at > now() - interval '15 s'"
 _RECORD = """
 UPDATE plugin
 SET claims = $2, stage = $3, problem = $4, hint = $5, fingerprint = $6, updated_at = now()
@@ -89,8 +144,7 @@ async def known(connection: Connection) -> dict[str, Known]:
 async def see(connection: Connection, installed: Sequence[Installed]) -> dict[str, Known]:
     """Note which plugins are installed now; the others stay known.
 
-    A plugin that was not known is enabled if it is one of ours or a file of the hooks folder. What is known
-    already costs no write.
+    What is known already costs no write.
 
     Args:
         connection: Where to.
@@ -108,7 +162,7 @@ async def see(connection: Connection, installed: Sequence[Installed]) -> dict[st
             [each.name for each in found],
             [each.distribution for each in found],
             [each.version for each in found],
-            [each.ours or not each.distribution for each in found],
+            [each.enabled for each in found],
         )
         before = await known(connection)
     return before
@@ -145,8 +199,14 @@ async def bump(connection: Connection) -> None:
     """Count the generation up inside the caller's transaction: once it is committed, all processes start anew."""
     await connection.execute(
         "INSERT INTO plugin_generation AS g (generation) VALUES (1)"
-        " ON CONFLICT (one) DO UPDATE SET generation = g.generation + 1"
+        " ON CONFLICT (one) DO UPDATE SET generation = g.generation + 1, tried = '{}'"
     )
+
+
+async def running(connection: Connection, generation: int = 0) -> list[Running]:
+    """Return the processes that run, or those of them that have come as far as a generation."""
+    rows = await connection.fetch(_RUNNING, generation)
+    return [Running(row["host"], msgspec.json.decode(row["plugins"])) for row in rows]
 
 
 def _known(row: asyncpg.Record) -> Known:

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
 
 Resume = Literal["continue", "from_now"]
 """Where an enabled plugin takes the log up again: where it stopped, or with what comes from now on."""
+_CLOSE = "DELETE FROM circuit WHERE plugin = $1 AND hook = coalesce($2, hook) AND opened_at IS NOT NULL RETURNING hook"
 
 
-async def enable(db: Database, actor: Actor, name: str, resume: Resume | None = None) -> bool:
-    """Let a plugin run from the next generation on; return whether it was disabled.
+async def enable(
+    db: Database, actor: Actor, name: str, resume: Resume | None = None, look: service.Look | None = None
+) -> bool:
+    """Let a plugin run from the next generation on; return whether it was disabled, or lacked by a running process.
 
     Args:
         db: The database.
         actor: Who enables it.
         name: The plugin.
         resume: Needed if the plugin read the log before it was disabled.
+        look: What is installed by now.
 
     Raises:
         NotFound: If there is no such plugin installed.
@@ -33,12 +37,16 @@ async def enable(db: Database, actor: Actor, name: str, resume: Resume | None = 
     from zhike.consumers import service as consumers
 
     async with db.transaction() as connection:
+        if look is not None:
+            await service.see(connection, look.installed)
         plugin = await _lock(connection, name)
         if not plugin.installed:
             raise NotFound(text("The plugin {name} is not installed", name=name))
         if plugin.enabled:
-            return False
-        if await connection.fetchval("SELECT EXISTS (SELECT FROM consumer_cursor WHERE consumer = $1)", name):
+            newest = await service.running(connection, await service.generation(connection))
+            if not any(process.lacks(name, look.code(name) if look else "") for process in newest):
+                return False
+        elif await connection.fetchval("SELECT EXISTS (SELECT FROM consumer_cursor WHERE consumer = $1)", name):
             if resume is None:
                 message = text(
                     "The plugin {name} has read the log before: say whether it shall go on where it stopped "
@@ -66,19 +74,19 @@ async def disable(db: Database, actor: Actor, name: str) -> bool:
         return was_enabled
 
 
-async def close_circuit(db: Database, actor: Actor, name: str, hook: str) -> None:
-    """Have a hook of a plugin that was switched off called again.
+async def close_circuit(db: Database, actor: Actor, name: str, hook: str | None) -> list[str]:
+    """Have a hook of a plugin that was switched off called again, or all of them; return which.
 
     Raises:
-        NotFound: If it is not switched off.
+        NotFound: If none of that name is switched off.
     """
     async with db.transaction() as connection:
-        status = await connection.execute(
-            "DELETE FROM circuit WHERE plugin = $1 AND hook = $2 AND opened_at IS NOT NULL", name, hook
-        )
-        if status == "DELETE 0":
-            raise NotFound(text("The hook {hook} of the plugin {name} is not switched off", hook=hook, name=name))
-        await audit.record(connection, actor, "plugin.close_circuit", f"plugin:{name}", {"hook": hook})
+        rows = await connection.fetch(_CLOSE, name, hook)
+        if not rows:
+            raise NotFound(text("No such hook of the plugin {name} is switched off", name=name))
+        for row in rows:
+            await audit.record(connection, actor, "plugin.close_circuit", f"plugin:{name}", {"hook": row["hook"]})
+    return [row["hook"] for row in rows]
 
 
 async def _lock(connection: Connection, name: str) -> service.Known:

@@ -1,6 +1,6 @@
 """The state of plugins, which all processes of an installation share."""
 
-from piccolo.columns import Array, BigInt, Boolean, Integer, Text, Timestamptz
+from piccolo.columns import JSONB, Array, BigInt, Boolean, Integer, Text, Timestamptz
 from piccolo.table import Table
 
 __all__ = ["Circuit", "CustomerRowsTable", "Plugin", "PluginGeneration", "Process"]
@@ -27,6 +27,7 @@ class PluginGeneration(Table, tablename="plugin_generation"):
 
     one = Boolean(primary_key=True, default=True)
     generation = BigInt()
+    tried = Array(base_column=Text(), help_text="Codes for which it was counted up since somebody last changed it.")
 
 
 class Circuit(Table, tablename="circuit"):
@@ -48,6 +49,7 @@ class Process(Table, tablename="process"):
     host = Text()
     pid = Integer()
     generation = BigInt()
+    plugins = JSONB(help_text="The enabled plugins it found, each with the fingerprint of its code.")
     started_at = Timestamptz()
     seen_at = Timestamptz()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from zhike._host.cli.context import open_database
 from zhike.access.actor import Actor
 from zhike.commands import data_option
 from zhike.consumers import service
+from zhike.errors import Refused
 from zhike.i18n import text
 from zhike.orm import Database
 
@@ -54,9 +56,17 @@ def replay(ids: tuple[int, ...], consumer: str | None, data: Path | None) -> Non
 @deadletters.command()
 @ids_argument
 @consumer_option
+@click.option("--yes", is_flag=True, help="Do not ask before all those of a plugin are deleted.")
 @data_option
-def discard(ids: tuple[int, ...], consumer: str | None, data: Path | None) -> None:
+def discard(ids: tuple[int, ...], consumer: str | None, yes: bool, data: Path | None) -> None:
     """Give dead letters up for good."""
+    if consumer and not yes:
+        question = text("Delete all dead letters of {consumer} for good?", consumer=consumer)
+        if not sys.stdin.isatty():
+            raise Refused(
+                text("{question} Nobody can be asked here; say so with {option}", question=question, option="--yes")
+            )
+        click.confirm(question.render(settings.load(data).locale), abort=True)
     _do(data, lambda db: service.discard(db, ACTOR, list(ids) or None, consumer))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 
 import click
 
-from zhike import __version__, settings
-from zhike.errors import ZhikeError
+from zhike import __version__
+from zhike.errors import Refused, ZhikeError
+from zhike.i18n import LOCALES, text
 
 # name -> (module, function, one line for --help)
 COMMANDS = {
@@ -72,6 +74,7 @@ strict_option = click.option("--strict", is_flag=True, help="Refuse to start wit
 def main() -> None:
     """Run the command line; an error with a message prints it and ends with status 1."""
     try:
+        _refuse_bytes()
         # click returns the status of ctx.exit() instead of raising it.
         status = cli.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -81,9 +84,15 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except ZhikeError as error:
-        try:
-            locale = settings.load().locale
-        except ZhikeError:
-            locale = "zh_CN"
-        click.echo(f"zhike: {error.message.render(locale)}", err=True)
+        locale = os.environ.get("ZHIKE_LOCALE")  # all other settings may be what is wrong
+        click.echo(f"zhike: {error.message.render(locale if locale in LOCALES else LOCALES[0])}", err=True)
         sys.exit(1)
+
+
+def _refuse_bytes() -> None:
+    """Refuse bytes that are no text, which neither the database nor a log could take."""
+    variables = [value for name, value in os.environ.items() if name.startswith("ZHIKE_")]
+    for given in [*sys.argv[1:], *variables]:
+        shown = os.fsencode(given).decode(errors="backslashreplace")
+        if shown != given:
+            raise Refused(text("{value} is no text; expected UTF-8", value=shown))

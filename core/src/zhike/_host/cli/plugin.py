@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -21,17 +22,18 @@ from zhike.i18n import text
 from zhike.plugins.switching import Resume
 
 if TYPE_CHECKING:
-    from zhike._host.plugins.discover import Found
     from zhike.orm import Database
-    from zhike.plugins.service import Known
+    from zhike.plugins.service import Look
     from zhike.settings import Settings
 
 ACTOR = Actor.command("plugin")
+PURGE_SECONDS = 20.0
+"""How long running processes are given to end that have a plugin that is to be purged."""
 
 
 @click.group()
 def plugin() -> None:
-    """Begin, list, enable, disable, check and purge plugins."""
+    """Begin, list, enable, disable, check, retry and purge plugins."""
 
 
 def _run(data: Path | None, work: Callable[[Settings, Database], Coroutine[Any, Any, Any]]) -> Any:
@@ -45,30 +47,31 @@ def _run(data: Path | None, work: Callable[[Settings, Database], Coroutine[Any, 
     return asyncio.run(run())
 
 
-async def _see(config: Settings, db: Database) -> tuple[Found, dict[str, Known]]:
+async def _see(config: Settings, db: Database) -> Look:
     """Note what is installed now, which no process may have looked at yet."""
-    from zhike._host.plugins.discover import discover
+    from zhike._host.plugins.look import look
     from zhike.plugins import service
 
-    found = discover(config.hooks)
+    found = look(config.hooks)
     async with db.connection() as connection:
-        return found, await service.see(connection, [each.installed for each in found.candidates.values()])
+        await service.see(connection, found.installed)
+    return found
 
 
 @plugin.command("list")
 @data_option
 def list_(data: Path | None) -> None:
     """List all plugins: name, version, state, and of those that do not run why and what mends it."""
+    from zhike._host.plugins.look import look
     from zhike.plugins import overview
 
     async def work(config: Settings, db: Database) -> None:
-        found, known = await _see(config, db)
-        for each in known.values():
-            problem = found.problems.get(each.name) or overview.trouble(each)
-            state = "quarantined" if problem and each.enabled and each.installed else overview.state(each)
-            click.echo(f"{each.name}\t{each.version or '-'}\t{state}")
-            if problem is not None:
-                click.echo(f"  {problem.text.render(config.locale)}\n  {problem.hint.render(config.locale)}")
+        async with db.connection() as connection:
+            entries = await overview.entries(connection, look(config.hooks), config.locale)
+        for each in entries:
+            click.echo(f"{each.name}\t{each.version or '-'}\t{each.state}")
+            for line in filter(None, (each.problem, each.hint)):
+                click.echo(f"  {line}")
 
     _run(data, work)
 
@@ -78,19 +81,19 @@ def list_(data: Path | None) -> None:
 @click.option("--resume", type=click.Choice(get_args(Resume)), help="Where it takes the log up, if it read it before.")
 @data_option
 def enable(name: str, resume: Resume | None, data: Path | None) -> None:
-    """Enable the plugin NAME; a running server loads it within seconds."""
+    """Enable the plugin NAME; a running server loads it, or its changed code, within seconds."""
     from zhike.plugins import switching
 
     async def work(config: Settings, db: Database) -> None:
-        await _see(config, db)
+        found = await _see(config, db)
         chosen = resume
         try:
-            await switching.enable(db, ACTOR, name, chosen)
+            await switching.enable(db, ACTOR, name, chosen, found)
         except Conflict as conflict:
             if conflict.code != "resume" or not sys.stdin.isatty():
                 raise
             chosen = click.prompt(conflict.message.render(config.locale), type=click.Choice(get_args(Resume)))
-            await switching.enable(db, ACTOR, name, chosen)
+            await switching.enable(db, ACTOR, name, chosen, found)
         hint = text("{name} is enabled; run `zhike migrate`, which also tells what is wrong with it", name=name)
         click.echo(hint.render(config.locale))
 
@@ -108,6 +111,21 @@ def disable(name: str, data: Path | None) -> None:
         await _see(config, db)
         await switching.disable(db, ACTOR, name)
         click.echo(text("{name} is disabled", name=name).render(config.locale))
+
+    _run(data, work)
+
+
+@plugin.command()
+@click.argument("name")
+@click.argument("hook", required=False)
+@data_option
+def retry(name: str, hook: str | None, data: Path | None) -> None:
+    """Call hooks of the plugin NAME again, all or one HOOK, that were switched off after repeated failures."""
+    from zhike.plugins import switching
+
+    async def work(config: Settings, db: Database) -> None:
+        for each in await switching.close_circuit(db, ACTOR, name, hook):
+            click.echo(text("{hook} is called again within seconds", hook=each).render(config.locale))
 
     _run(data, work)
 
@@ -138,12 +156,20 @@ def check(which: str, data: Path | None) -> None:
     Ends with status 1 if something is wrong.
     """
     from zhike._host.plugins import check as checking
+    from zhike._host.plugins.look import fingerprint
+    from zhike.plugins import service
 
     async def work(config: Settings, db: Database) -> int:
         candidate, problem = checking.find(config, which)
         problem = problem or await checking.check(config, db, candidate)
         if problem is None:
             click.echo(text("{source}: nothing is wrong", source=candidate.source).render(config.locale))
+            async with db.connection() as connection:
+                enabled = which in (known := await service.known(connection)) and known[which].enabled
+                running = await service.running(connection)
+            if enabled and any(process.lacks(which, fingerprint(candidate)) for process in running):
+                other = text("A running process has other code of it; run `zhike plugin enable {name}`", name=which)
+                click.echo(other.render(config.locale))
             return 0
         what, hint = problem.text.render(config.locale), problem.hint.render(config.locale)
         click.echo(f"{candidate.source}: {problem.stage}: {what}\n  {hint}")
@@ -159,19 +185,34 @@ def check(which: str, data: Path | None) -> None:
 def purge(name: str, yes: bool, data: Path | None) -> None:
     """Give up all data of the disabled plugin NAME; it need not be installed any more."""
     from zhike._host.db import purge as purging
+    from zhike.plugins import switching
 
     async def work(config: Settings, db: Database) -> None:
+        await _see(config, db)
         async with db.connection() as connection:
+            await purging.require_given_up(connection, name)
             tables = await purging.tables(connection, name)
         if not yes:
-            question = text(
-                "Drop {tables} and forget the jobs of {name} and its place in the log?",
-                tables=", ".join(tables) or text("no table"),
-                name=name,
-            )
+            question = text("Forget the jobs of {name} and its place in the log? It has no table", name=name)
+            if tables:
+                question = text(
+                    "Drop {tables} and forget the jobs of {name} and its place in the log?",
+                    tables=", ".join(tables),
+                    name=name,
+                )
             click.confirm(question.render(config.locale), abort=True)
-        for table in await purging.purge(db, ACTOR, name):
-            click.echo(f"dropped {table}")
+        await switching.disable(db, ACTOR, name)
+        deadline = time.monotonic() + PURGE_SECONDS
+        while True:
+            try:
+                dropped = await purging.purge(db, ACTOR, name)
+                break
+            except Conflict as conflict:
+                if conflict.code != "running" or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.5)
+        for each in dropped:
+            click.echo(f"dropped {each}")
         click.echo(text("{name} is purged", name=name).render(config.locale))
 
     _run(data, work)

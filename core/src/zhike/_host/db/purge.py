@@ -18,9 +18,6 @@ SELECT quote_ident(c.relname) AS name FROM pg_class AS c
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = current_schema()::regnamespace
   AND starts_with(c.relname, $1 || '_') ORDER BY c.relname
 """
-_STILL_RUNNING = """
-SELECT EXISTS (SELECT FROM process WHERE generation < $1 AND seen_at > now() - interval '15 s')
-"""
 _ROWS = (
     "migration WHERE app_name = $1",
     "consumer_attempt WHERE consumer = $1",
@@ -45,6 +42,16 @@ def _owns(plugin: str) -> bool:
     return name_problem(Candidate(name=plugin)) is None
 
 
+async def require_given_up(connection: Connection, plugin: str) -> service.Known:
+    """Return what is known of a plugin that is disabled or gone; raises as `purge` does for any other."""
+    known = (await service.known(connection)).get(plugin)
+    if known is None:
+        raise NotFound(text("There is no plugin {name}", name=plugin))
+    if known.enabled and known.installed:
+        raise Conflict(text("The plugin {name} is enabled; run `zhike plugin disable {name}` first", name=plugin))
+    return known
+
+
 async def purge(database: Database, actor: Actor, plugin: str) -> list[str]:
     """Drop a plugin's tables and forget its place in the log, its jobs and all that is known of it.
 
@@ -60,16 +67,13 @@ async def purge(database: Database, actor: Actor, plugin: str) -> list[str]:
 
     Raises:
         NotFound: If there is no such plugin.
-        Conflict: If it is enabled or still running.
+        Conflict: If it is enabled and installed, or, with the code `running`, a process still has it.
     """
     async with migrate.alone(database) as connection:
-        known = (await service.known(connection)).get(plugin)
-        if known is None:
-            raise NotFound(text("There is no plugin {name}", name=plugin))
-        if known.enabled:
-            raise Conflict(text("The plugin {name} is enabled; run `zhike plugin disable {name}` first", name=plugin))
-        if await connection.fetchval(_STILL_RUNNING, await service.generation(connection)):
-            raise Conflict(text("Some processes have not started anew since plugins were changed; try again"))
+        known = await require_given_up(connection, plugin)
+        if any(plugin in process.plugins for process in await service.running(connection)):
+            message = text("Some processes still run the plugin {name}; try again when they have ended", name=plugin)
+            raise Conflict(message, code="running")
         dropped = await tables(connection, plugin)
         if dropped:
             await _drop(connection, dropped)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from packaging.utils import canonicalize_name
 
+from zhike._shown import printable
 from zhike.i18n import Text, text
 from zhike.platform import CORE, Problem
 from zhike.plugins.service import Installed
@@ -49,7 +50,12 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def source(self) -> str:
         """Where it comes from, for people."""
-        return f"{self.distribution} {self.version}".rstrip() or self.file
+        return f"{self.distribution} {self.version}".rstrip() or str(self.place)
+
+    @property
+    def place(self) -> Path:
+        """The file, for people."""
+        return Path(printable(self.file, 5000))
 
     @property
     def installed(self) -> Installed:
@@ -62,7 +68,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     def _hint(self) -> Text:
         if self.file:
-            return text("Mend {file} or move it elsewhere, then restart the server", file=Path(self.file))
+            return text("Mend {file} or move it elsewhere, then restart the server", file=self.place)
         return text(
             "Install a version that works with `pip install --upgrade {distribution}`, or switch it off with "
             "`zhike plugin disable {plugin}`",
@@ -82,6 +88,11 @@ class Found(msgspec.Struct, frozen=True):
     candidates: dict[str, Candidate]
     problems: dict[str, Problem]
 
+    @property
+    def installed(self) -> list[Installed]:
+        """What the database is told of; what can be no plugin is not."""
+        return [each.installed for each in self.candidates.values() if name_problem(each) is None]
+
 
 def discover(hooks: Path | None) -> Found:
     """Find the installed plugins; whatever is wrong with one is its own problem and raises nothing.
@@ -91,12 +102,18 @@ def discover(hooks: Path | None) -> Found:
             left out. It need not exist.
     """
     found = Found({}, {})
-    # Distributions come before files: one that nobody has enabled stays disabled whatever lies in the folder.
+    # Distributions come before files: one stays as it is, running or disabled, whatever lies in the folder.
     for candidate, problem in [*_from_distributions(), *_from_folder(hooks)]:
         first = found.candidates.setdefault(candidate.name, candidate)
-        wrong = _twice(first, candidate) if first is not candidate else problem or name_problem(candidate)
+        if first is candidate:
+            wrong = problem or name_problem(candidate)
+        elif candidate.file:
+            refused = msgspec.structs.replace(candidate, name=f"{candidate.name}.py")
+            found.candidates[refused.name], wrong = refused, _twice(first, refused)
+        else:
+            wrong = _twice(first, candidate)
         if wrong is not None:
-            found.problems.setdefault(candidate.name, wrong)
+            found.problems.setdefault(wrong.plugin, wrong)
     return found
 
 
@@ -171,8 +188,8 @@ def _from_folder(folder: Path | None) -> Iterator[_Finding]:
 
 
 def _clean(name: str) -> str:
-    """Return a name with nothing in it that PostgreSQL does not store."""
-    return name.encode(errors="replace").decode().replace("\0", "?")[:100]
+    """Return a name that can be stored and shown."""
+    return printable(name, 100)
 
 
 def name_problem(candidate: Candidate) -> Problem | None:
@@ -187,7 +204,7 @@ def name_problem(candidate: Candidate) -> Problem | None:
     else:
         return None
     if candidate.file:
-        hint = text("Rename {file}, then restart the server", file=Path(candidate.file))
+        hint = text("Rename {file}, then restart the server", file=candidate.place)
     else:
         hint = text(
             'Rename it in [project.entry-points."{group}"] of {distribution} and install that again',
@@ -205,7 +222,7 @@ def _twice(first: Candidate, second: Candidate) -> Problem:
         second=second.source,
     )
     if second.file:
-        hint = text("Rename {file}, then restart the server", file=Path(second.file))
+        hint = text("Rename {file}, then restart the server", file=second.place)
     else:
         hint = text("Remove one of them, such as with `pip uninstall {distribution}`", distribution=second.distribution)
     return second.problem("discover", what, hint)

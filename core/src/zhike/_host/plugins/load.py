@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import logging
@@ -18,7 +19,8 @@ from zhike._host.db import plugins as migrations
 from zhike._host.db.apps import App
 from zhike._host.plugins import trial, versions
 from zhike._host.plugins.discover import Candidate, discover
-from zhike._host.plugins.importing import failure, fingerprint, import_plugin
+from zhike._host.plugins.importing import failure, import_plugin
+from zhike._host.plugins.look import fingerprint, look
 from zhike.errors import Refused
 from zhike.orm import Database
 from zhike.platform import Assembled, LoadedPlugin, Platform, Problem, assemble, core_plugins
@@ -38,6 +40,7 @@ class Loading:
         candidates: All that are installed, by name.
         known: What the database knew of them before.
         strict: Whether a problem raises instead of being noted.
+        codes: Fingerprints of the code of those that are enabled, by name.
         problems: What is wrong with some, by name.
         fingerprints: Of the code of those that were tried, now or earlier, by name; `!` before it says in vain.
         modules: Those that are imported, by name.
@@ -48,6 +51,7 @@ class Loading:
     candidates: Mapping[str, Candidate]
     known: Mapping[str, service.Known]
     strict: bool
+    codes: Mapping[str, str]
     problems: dict[str, Problem] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
@@ -70,7 +74,7 @@ class Loading:
     def enabled(self) -> list[Candidate]:
         """The plugins that are to run and nothing is wrong with so far; in a quarrel the first one wins."""
         return sorted(
-            (each for name, each in self.candidates.items() if self.known[name].enabled and name not in self.problems),
+            (each for name, each in self.candidates.items() if name in self.codes and name not in self.problems),
             key=lambda each: (not _proven(self.known[each.name]), each.name),
         )
 
@@ -125,6 +129,8 @@ async def load(
         plugins={name: _loaded(loading.candidates[name], module) for name, module in loading.modules.items()},
         problems=list(loading.problems.values()),
         generation=loading.generation,
+        codes=loading.codes,
+        look=functools.partial(look, settings.hooks),
         circuits=circuits,
     )
     for name in loading.modules:
@@ -138,11 +144,14 @@ async def import_all(
 ) -> Loading:
     """Do the first half of `load`: find, check, try and import plugins; nothing is registered or recorded."""
     found = discover(settings.hooks)
-    installed = [each.installed for each in found.candidates.values()]
     async with db.connection() as connection:
         # Before the plugins' states: a change after it is seen by the watch, at worst once too often.
         generation = await service.generation(connection)
-        loading = Loading(generation, found.candidates, await service.see(connection, installed), strict)
+        known = await service.see(connection, found.installed)
+    codes = {
+        name: fingerprint(each) for name, each in found.candidates.items() if name in known and known[name].enabled
+    }
+    loading = Loading(generation, found.candidates, known, strict, codes)
     loading.note(*found.problems.values())
     loading.note(*(problem for each in loading.enabled if (problem := versions.check(each)) is not None))
     await _try(loading, trial_seconds)
@@ -172,7 +181,7 @@ async def _try(loading: Loading, seconds: float) -> None:
     """Try new and changed code; what hung or crashed is not tried again, which would cost each start its time."""
     new = []
     for candidate in loading.enabled:
-        code = loading.fingerprints[candidate.name] = fingerprint(candidate)
+        code = loading.fingerprints[candidate.name] = loading.codes[candidate.name]
         known = loading.known[candidate.name]
         if known.fingerprint == f"!{code}" and known.problem is not None:
             loading.fingerprints[candidate.name] = known.fingerprint

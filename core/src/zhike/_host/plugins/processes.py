@@ -11,6 +11,8 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from zhike.errors import Unavailable
 from zhike.platform import Platform
 
@@ -22,17 +24,30 @@ _BEAT = """
 WITH gone AS (
   DELETE FROM process WHERE seen_at < now() - make_interval(secs => $6) AND id <> $1
 ), seen AS (
-  INSERT INTO process (id, kind, host, pid, generation) VALUES ($1, $2, $3, $4, $5)
+  INSERT INTO process (id, kind, host, pid, generation, plugins) VALUES ($1, $2, $3, $4, $5, $7)
   ON CONFLICT (id) DO UPDATE SET seen_at = now()
 )
-SELECT coalesce(max(generation), 0) FROM plugin_generation
+SELECT coalesce(max(generation), 0) AS present, EXISTS (
+  SELECT FROM process
+  WHERE host = $3 AND generation = $5 AND plugins <> $7 AND seen_at > now() - make_interval(secs => $6)
+    AND started_at < coalesce((SELECT started_at FROM process WHERE id = $1), now())
+) AS differs
+FROM plugin_generation
+"""
+# Where two servers of a machine find different plugins for good, each of them has the others start anew only once.
+_ALL_ANEW = """
+INSERT INTO plugin_generation AS g (generation, tried) VALUES (1, ARRAY[md5($2)])
+ON CONFLICT (one) DO UPDATE SET generation = g.generation + 1, tried = g.tried || excluded.tried
+WHERE g.generation = $1 AND excluded.tried[1] <> ALL (g.tried)
+RETURNING generation
 """
 
 
 class GenerationWatch:
     """Keeps this process in the table `process`, and has it restarted when the set of plugins has changed.
 
-    It also keeps the process's circuits up to date.
+    When it has found other plugins, or other code of theirs, than the processes that started on this machine before
+    it, all of them start anew. It also keeps the process's circuits up to date.
 
     Args:
         platform: What the process works with, loaded in some generation.
@@ -44,6 +59,7 @@ class GenerationWatch:
         self._platform = platform
         self._kind = kind
         self._restart = restart
+        self._plugins = msgspec.json.encode(platform.codes, order="sorted").decode()
         self._told = False
         self._id = uuid.uuid4().hex  # a process id is used again, after a crash even by its successor
         self._rung = asyncio.Event()
@@ -79,9 +95,12 @@ class GenerationWatch:
         """Beat once, and have the process restarted if it runs an older generation than the present one."""
         mine = self._platform.generation
         async with self._platform.db.connection() as connection:
-            present = await connection.fetchval(
-                _BEAT, self._id, self._kind, socket.gethostname(), os.getpid(), mine, STALE_SECONDS
+            [beat] = await connection.fetch(
+                _BEAT, self._id, self._kind, socket.gethostname(), os.getpid(), mine, STALE_SECONDS, self._plugins
             )
+            present = beat["present"]
+            if beat["differs"]:
+                present = await connection.fetchval(_ALL_ANEW, mine, self._plugins) or present
         if present > mine and not self._told:
             self._told = True
             logger.info("the plugins have changed; starting anew")

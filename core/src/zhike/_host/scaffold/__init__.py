@@ -8,7 +8,7 @@ from typing import Literal
 from packaging.version import Version
 
 from zhike import __version__
-from zhike._host.plugins.discover import Candidate, name_problem
+from zhike._host.plugins.discover import Candidate, discover, name_problem
 from zhike.errors import Refused
 from zhike.i18n import text
 
@@ -29,23 +29,28 @@ def write(name: str, kind: Kind, folder: Path) -> list[Path]:
         What was written.
 
     Raises:
-        Refused: If no plugin can have that name, or there is something already.
+        Refused: If no plugin can have that name, there is something already, or nothing can be written there.
     """
     problem = name_problem(Candidate(name=name))
     if problem is not None:
         raise Refused(problem.text)
+    if (installed := discover(None).candidates.get(name)) is not None:
+        raise Refused(text("{name} is the name of a plugin of {source}", name=name, source=installed.source))
     root = folder if kind == "hooks" else folder / f"zhike-{name}"
     templates = Path(__file__).parent / kind
     files = {
         root / _fill(path.relative_to(templates).as_posix(), name).removesuffix(SUFFIX): path
         for path in sorted(templates.rglob(f"*{SUFFIX}"))
     }
-    for path in [root, *files] if root != folder else files:
-        if path.exists():
-            raise Refused(text("{path} exists already", path=path))
-    for path, template in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_fill(template.read_text(encoding="utf-8"), name), encoding="utf-8")
+    try:
+        for path in [root, *files] if root != folder else files:
+            if path.exists():
+                raise Refused(text("{path} exists already", path=path))
+        for path, template in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_fill(template.read_text(encoding="utf-8"), name), encoding="utf-8")
+    except OSError as error:
+        raise Refused(text("{folder} cannot be written to: {reason}", folder=folder, reason=error.strerror)) from error
     return list(files)
 
 

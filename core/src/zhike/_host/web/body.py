@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from zhike import wire
 from zhike.errors import BadRequest, TooLarge, UnsupportedType
 from zhike.i18n import text
 
@@ -36,10 +37,7 @@ def body_type(headers: Mapping[bytes, bytes]) -> MediaType:
     encoding = headers.get(b"content-encoding", b"identity")
     if encoding.strip().lower() != b"identity":
         raise UnsupportedType(
-            text(
-                "Content-Encoding is {encoding!r}; send the body uncompressed",
-                encoding=encoding.decode("latin-1"),
-            )
+            text("Content-Encoding is {encoding!r}; send the body uncompressed", encoding=encoding.decode("latin-1"))
         )
     if content_type == b"application/json":
         return "json"
@@ -121,9 +119,8 @@ def _check(name: str, value: str, type_: type[msgspec.Struct]) -> None:
     except msgspec.ValidationError as error:
         if "`int" in str(error):
             problem = text("{name} is {value!r}; expected a whole number above 0", name=name, value=value)
-        else:
-            problem = text("{name} is not valid; it is too long or not of the form expected here", name=name)
-        raise BadRequest(problem) from None
+            raise BadRequest(problem) from None
+        raise wire.refuse(wire.fault(error, value.encode() or b"-", type_)) from None
 
 
 def _too_large(limit: int) -> TooLarge:
