@@ -11,6 +11,7 @@ import msgspec
 MODULES = (
     *("api", "clock", "commands", "contracts", "errors", "hooks", "hookspecs", "http", "i18n", "ids", "money", "orm"),
     *("platform", "registry", "settings", "testing.plugin", "wire", "work"),
+    *("calendar.service", "calendar.working", "conditions.service", "tasks.service"),
 )
 IMPORTED = {"T", "TYPE_CHECKING", "UTC", "annotations"}  # constants do not say where they come from
 SNAPSHOT = Path(__file__).parent / "public_api.txt"
@@ -22,7 +23,8 @@ def surface() -> list[str]:
     for short in MODULES:
         module = importlib.import_module(f"zhike.{short}")
         for name, value in sorted(vars(module).items()):
-            own = getattr(value, "__module__", module.__name__) == module.__name__
+            home = getattr(value, "__module__", module.__name__)
+            own = f"{home}.".startswith(f"{module.__name__}.") or hasattr(value, "zhike_meta")
             if name.startswith("_") or name in IMPORTED or inspect.ismodule(value) or not own:
                 continue
             fields = ""

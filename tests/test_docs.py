@@ -11,7 +11,14 @@ from workspace import ROOT, product_modules, tracked
 from zhike._host.cli.main import COMMANDS, cli
 from zhike.access.roles import ROLES
 from zhike.api import Route
+from zhike.conditions.catalog import Fields
+from zhike.conditions.check import check
+from zhike.conditions.comparison import ATTRIBUTE_OPS
+from zhike.conditions.decode import decode
+from zhike.conditions.measured import MEASURES
+from zhike.conditions.schema import Node
 from zhike.platform import assemble, core_plugins
+from zhike.settings import load
 from zhike_imports.columns.mapping import KEYED, SINGLE
 
 
@@ -77,3 +84,15 @@ def test_links_lead_somewhere(path: object) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_conditions_on_the_page_are_conditions() -> None:
+    page = (ROOT / "docs" / "conditions.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert len(examples) >= 5
+    settings = load(None, {})
+    for example in examples:
+        check(decode(example.encode()), fields=Fields(assemble(core_plugins()).registry), settings=settings)
+    said = set(re.findall(r"`(\w+)`", page))
+    missing = {*ATTRIBUTE_OPS, *MEASURES, *(node.__struct_config__.tag for node in Node.__subclasses__())} - said
+    assert not missing

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from zhike_bench.bars import BARS, Row
-from zhike_bench.rows import ROWS, Measured
+from zhike_bench.rows import ROWS, Measured, changed, everybody
 from zhike_bench.segments import RULES
 from zhike_bench.stage import Stage
 from zhike_limits.tickets import RedisServer
@@ -99,3 +99,23 @@ class TestRows:
         half, most = await measure(stage, "Q5", ["p50", "p99"])
         assert half.product <= most.product
         assert half.limit <= most.limit
+
+    async def test_s3_compares_few_with_all(self, stage: Stage) -> None:
+        await measure(stage, "S3a", list(changed.TOTALS))
+        await measure(stage, "S3b", list(changed.EVENTS))
+        async with stage.owner() as connection:
+            stored = await connection.fetchval("SELECT count(*) FROM event WHERE behaviour")
+            assert await connection.fetchval("SELECT sum(count) FROM customer_event_stat WHERE name = '*'") == stored
+
+    async def test_s1_and_s2_ask_every_measure_over_every_window(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Windows ask alike but for their length; one makes the test short.
+        monkeypatch.setattr(everybody, "DAYS", {"P90D": 90})
+        measured = await ROWS["S1"](stage)
+        windows = ["all time", *everybody.DAYS]
+        asked = {f"{name}, {window}" for name in everybody.MEASURES for window in windows}
+        assert asked < {variant for variant, _ in measured}
+        bars = {row.bar for variant, row in measured if variant.endswith("one pass")}
+        assert bars == {everybody.PASSES} != {BARS["S1"].full}
+        assert len(await ROWS["S2"](stage)) == 2 * len(everybody.STORED)

@@ -1,11 +1,11 @@
 """How far back `within` reaches."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from zhike.conditions.durations import at_wall, parse
+from zhike.conditions.durations import anniversaries, at_wall, parse, parse_days
 from zhike.conditions.problems import BadCondition
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -91,6 +91,34 @@ def test_as_long_as_500_years(duration):
 def test_zero(duration):
     with pytest.raises(BadCondition, match="is zero"):
         parse(duration, "condition.within")
+
+
+@pytest.mark.parametrize(("value", "days"), [("P1D", 1), ("P7D", 7), ("P2W", 14), ("P52W2D", 366), ("PT48H", 2)])
+def test_whole_days(value, days):
+    assert len(set(anniversaries(date(2027, 3, 1), parse_days(value, "value")))) == min(days, 366)
+
+
+@pytest.mark.parametrize("value", ["P1M", "P1Y", "PT1H", "P1DT1S", "P367D", "P53W"])
+def test_no_whole_days_of_a_year(value):
+    with pytest.raises(BadCondition, match="expected 1 to 366 whole days"):
+        parse_days(value, "condition.value")
+
+
+@pytest.mark.parametrize(
+    ("today", "value", "dates"),
+    [
+        ("2026-02-27", None, [227]),
+        ("2026-02-28", None, [228, 229]),
+        ("2026-02-27", "P3D", [227, 228, 229, 301]),
+        ("2028-02-28", None, [228]),
+        ("2028-02-28", "P3D", [228, 229, 301]),
+        ("2026-12-31", "P2D", [1231, 101]),
+        ("2100-02-28", None, [228, 229]),
+    ],
+)
+def test_anniversaries_of_leap_days_come_every_year(today, value, dates):
+    length = None if value is None else parse_days(value, "value")
+    assert anniversaries(date.fromisoformat(today), length) == dates
 
 
 def test_wall_clock():

@@ -10,13 +10,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from zhike.access.actor import Actor
-from zhike.conditions import service
+from zhike.conditions.catalog import Fields
+from zhike.conditions.check import check
+from zhike.conditions.checked import Moment
 from zhike.conditions.compiler.statement import PLANNING, compile_members
 from zhike.conditions.decode import decode
-from zhike.conditions.problems import BadCondition
-from zhike.errors import BadRequest
-from zhike.orm import Database
+from zhike.registry import Registry
 from zhike.settings import Settings
 
 NOW = datetime(2026, 3, 14, 8, tzinfo=UTC)
@@ -35,9 +34,23 @@ CUSTOMERS = [
         '{"city":"北京","score":"1.1","vip":false,"note":"100 per","born":"1990-03-01 00:00"}',
     ),
     (3, None, None, None, None, "{}"),
-    (4, "", None, 9, None, '{"city":null,"score":2,"vip":"true","note":"","born":"1990-02-30","a.b":[1],"%s":"$1"}'),
+    (
+        4,
+        "",
+        None,
+        9,
+        None,
+        '{"city":null,"score":2,"vip":"true","note":"","born":"1990-02-30","a.b":[1],"%s":"$1","leap":"1992-02-29"}',
+    ),
     (5, "Zoë", "lead", 7, 1, '{"city":"上海","score":1.1,"vip":true}'),
-    (6, "Zoe\u0308", "上海", 7, None, '{"city":"上海市","score":-5e-3,"vip":1,"born":"1990-02-28T23:00:00Z"}'),
+    (
+        6,
+        "Zoe\u0308",
+        "上海",
+        7,
+        None,
+        '{"city":"上海市","score":-5e-3,"vip":1,"born":"1990-02-28T23:00:00Z","leap":"nonsense"}',
+    ),
 ]
 DAY = timedelta(days=1)
 EVENTS = [
@@ -98,9 +111,9 @@ def filled_url(database_server):
 
 
 async def members(url, condition, at=NOW, settings=SETTINGS):
-    sql, values = compile_members(
-        decode(json.dumps(condition).encode()), select="customer.id", now=at, settings=settings, visible="true"
-    )
+    checked = check(decode(json.dumps(condition).encode()), fields=Fields(Registry()), settings=settings)
+    moment = Moment(at, settings.timezone)
+    sql, values = compile_members(checked, select="customer.id", moment=moment, visible="true")
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
@@ -198,6 +211,13 @@ FIELDS = [
     (attribute("born", "after", "1990-02-28T16:00:00Z"), {6}),
     (attribute("born", "after", "1990-02-27T16:00:00Z"), {2, 6}),
     (negation(attribute("born", "after", "1900-01-01")), {3, 4}),
+    # The last days, up to and with now.
+    (field("created_at", "within_last", "P68D"), {6}),
+    (field("created_at", "within_last", "P70D"), {3, 4, 6}),
+    (field("created_at", "within_last", "PT1S"), set()),
+    (attribute("born", "within_last", "P37Y"), {1, 2, 6}),
+    (attribute("born", "within_last", "P1Y"), set()),
+    (attribute("score", "within_last", "P37Y"), set()),
 ]
 MEASURES = [
     # Without events a count and a sum are 0; what is in the future does not count.
@@ -310,6 +330,37 @@ async def test_at_another_instant(filled_url, after, condition, expected):
 
 
 @pytest.mark.parametrize(
+    ("zone", "today", "key", "length", "expected"),
+    [
+        # 28 February 23:00 UTC is 1 March in Shanghai and 28 February in New York.
+        ("Asia/Shanghai", "2026-02-28T12:00", "born", None, {1}),
+        ("Asia/Shanghai", "2026-03-01T00:00", "born", None, {2, 6}),
+        ("Asia/Shanghai", "2026-02-28T23:59", "born", "P2D", {1, 2, 6}),
+        ("Asia/Shanghai", "2026-03-02T00:00", "born", None, set()),
+        ("Asia/Shanghai", "2026-03-02T00:00", "born", "P365D", {1, 2, 6}),
+        ("Asia/Shanghai", "2026-02-22T00:00", "born", "P1W", {1}),
+        ("Asia/Shanghai", "2026-02-22T00:00", "born", "P6D", set()),
+        ("America/New_York", "2026-02-28T23:59", "born", None, {1, 6}),
+        ("America/New_York", "2026-03-01T00:00", "born", "P1D", {2}),
+        # 29 February is kept on 28 February where there is none.
+        ("Asia/Shanghai", "2026-02-28T00:00", "leap", None, {4}),
+        ("Asia/Shanghai", "2026-03-01T00:00", "leap", None, set()),
+        ("Asia/Shanghai", "2028-02-28T00:00", "leap", None, set()),
+        ("Asia/Shanghai", "2028-02-28T00:00", "leap", "P2D", {4}),
+        ("Asia/Shanghai", "2028-02-29T00:00", "leap", None, {4}),
+        ("Asia/Shanghai", "2025-12-31T00:00", "leap", "P60D", {4}),
+        ("Asia/Shanghai", "2025-12-31T00:00", "leap", "P59D", set()),
+    ],
+)
+async def test_anniversaries(filled_url, zone, today, key, length, expected):
+    settings = Settings(data=Path("unused"), timezone=zone)
+    near = attribute(key, "anniversary", *([length] if length else []))
+    now = datetime.fromisoformat(today).replace(tzinfo=settings.zone).astimezone(UTC)
+    assert await members(filled_url, near, at=now, settings=settings) == expected
+    assert await members(filled_url, negation(near), at=now, settings=settings) == ALL - expected
+
+
+@pytest.mark.parametrize(
     ("zone", "at", "within", "inside"),
     [
         # Customer 1 bought on 4 March at 08:00 UTC, 03:00 in New York before summer time.
@@ -325,45 +376,3 @@ async def test_calendar_months_in_the_deployments_zone(filled_url, zone, at, wit
     settings = Settings(data=Path("unused"), timezone=zone)
     bought = count("eq", 3 if inside else 2, within=within)
     assert 1 in await members(filled_url, bought, at=datetime.fromisoformat(at), settings=settings)
-
-
-async def test_count_sees_what_the_actor_sees(filled_url, frozen_now):
-    db = await Database.open(filled_url)
-    try:
-        counted = await service.count(db, Actor.command("test"), decode(count("gte", 1)), at=None, settings=SETTINGS)
-        assert counted == 4
-        nobody = Actor(kind="token", id=1, name="n", role="none", permissions=frozenset())
-        assert await service.count(db, nobody, decode(count("gte", 1)), at=None, settings=SETTINGS) == 0
-        frozen_now.advance(hours=1)
-        fourth = decode(count("eq", 4))
-        assert await service.count(db, Actor.system(), fourth, at=None, settings=SETTINGS) == 1
-        assert await service.count(db, Actor.system(), fourth, at=NOW, settings=SETTINGS) == 0
-        naive = datetime.fromisoformat("2026-03-14T17:00:00")
-        assert await service.count(db, Actor.system(), fourth, at=naive, settings=SETTINGS) == 1
-        for year in (1, 1969, 3000, 9999):
-            with pytest.raises(BadRequest, match="1970 to 2999"):
-                await service.count(
-                    db, Actor.system(), fourth, at=datetime(year, 12, 31, tzinfo=UTC), settings=SETTINGS
-                )
-    finally:
-        await db.close()
-
-
-async def test_a_condition_that_takes_too_long_is_refused(filled_url):
-    db = await Database.open(filled_url)
-    wide = {"type": "any", "of": [count("gte", 1, f"e{number}") for number in range(150)]}
-    other = await asyncpg.connect(filled_url)
-    try:
-        async with db.transaction() as connection:
-            # A lock makes it slow for certain, and before asyncpg's own gap between preparing and running.
-            await other.execute("BEGIN; LOCK TABLE customer_event_stat IN ACCESS EXCLUSIVE MODE")
-            await connection.execute("SET LOCAL statement_timeout = '200ms'")
-            with pytest.raises(BadCondition, match="takes too long to count") as refused:
-                await service.count(db, Actor.system(), decode(wide), at=NOW, settings=SETTINGS)
-            await other.execute("ROLLBACK")
-            await connection.execute("SET LOCAL statement_timeout = 0")
-            assert await service.count(db, Actor.system(), decode(wide), at=NOW, settings=SETTINGS) == 0
-        assert refused.value.code == "condition_cost"
-    finally:
-        await other.close()
-        await db.close()

@@ -9,8 +9,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from zhike.conditions.compiler.statement import PLANNING, compile_count
+from zhike.conditions.catalog import Fields
+from zhike.conditions.check import check
+from zhike.conditions.checked import Moment
+from zhike.conditions.compiler.statement import PLANNING, compile_members
 from zhike.conditions.decode import decode
+from zhike.registry import Registry
 from zhike.settings import Settings
 
 NOW = datetime(2026, 3, 14, 8, tzinfo=UTC)
@@ -20,6 +24,11 @@ SPENT = {"type": "event", "event": "order.paid", "measure": "sum", "of": "amount
 RECENT = BOUGHT | {"within": "P90D"}
 SILENT = {"type": "event", "event": "*", "measure": "count", "within": "P30D", "op": "eq", "value": 0}
 CITY = {"type": "field", "field": "customer.attributes.city", "op": "eq", "value": "上海"}
+SINCE = {"type": "event", "event": "order.paid", "measure": "days_since_last", "op": "gte", "value": 30}
+SKUS = {"type": "event", "event": "*", "measure": "distinct", "of": "event.properties.sku", "op": "gt", "value": 1}
+TREND = {"type": "trend", "event": "*", "measure": "count", "within": "P30D", "op": "lt", "value": -0.5}
+FROM_WEB = {"type": "field", "field": "event.properties.from", "op": "eq", "value": "web"}
+STILL_TO_COME = 12
 CONDITIONS = {
     "total": BOUGHT,
     "window": RECENT,
@@ -31,6 +40,10 @@ CONDITIONS = {
         "of": [CITY, {"type": "not", "of": CITY | {"op": "ne"}}, CITY | {"op": "ends_with"}, BOUGHT, RECENT, SPENT],
     },
     "either": {"type": "any", "of": [CITY, BOUGHT, RECENT, {"type": "not", "of": SILENT}]},
+    "where": RECENT | {"where": FROM_WEB},
+    "distinct": SKUS | {"within": "P7D"},
+    "days": {"type": "all", "of": [SINCE, RECENT | {"measure": "active_days"}]},
+    "trend": {"type": "not", "of": TREND},
     "nested": {"type": "not", "of": {"type": "any", "of": [SILENT, {"type": "all", "of": [SPENT, RECENT]}]}},
 }
 
@@ -66,15 +79,25 @@ def filled_url(database_server):
     database_server.drop(url)
 
 
+def compiled(condition):
+    checked = check(decode(condition), fields=Fields(Registry()), settings=SETTINGS)
+    return compile_members(checked, select="count(*)", moment=Moment(NOW, SETTINGS.timezone), visible="true")
+
+
 def nodes(plan):
+    if plan.get("Parent Relationship") == "SubPlan":
+        # Looks up the last event of those alone who have one that is still to come.
+        assert plan["Actual Loops"] <= STILL_TO_COME
+        return
     yield plan
     for child in plan.get("Plans", ()):
         yield from nodes(child)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS)
-async def test_each_table_is_read_once_per_set(filled_url, condition):
-    sql, values = compile_count(decode(condition), now=NOW, settings=SETTINGS, visible="true")
+async def test_each_table_is_read_once_per_set(filled_url, frozen_now, condition):
+    frozen_now.set(NOW)
+    sql, values = compiled(condition)
     connection = await asyncpg.connect(filled_url)
     try:
         async with connection.transaction():
@@ -84,19 +107,26 @@ async def test_each_table_is_read_once_per_set(filled_url, condition):
     finally:
         await connection.close()
     plan = list(nodes(json.loads(explained)[0]["Plan"]))
-    assert "SubPlan" not in {node.get("Parent Relationship") for node in plan}
     assert {node["Node Type"] for node in plan}.isdisjoint({"Nested Loop"})
     reads = [node for node in plan if node.get("Relation Name") in ("event", "customer_event_stat", "customer")]
     assert reads
     assert {node["Actual Loops"] for node in reads} <= {0, 1}
 
 
-async def test_equal_sets_are_joined_once():
-    sql, values = compile_count(
-        decode({"type": "any", "of": [RECENT, {"type": "all", "of": [CITY, RECENT]}, {"type": "not", "of": RECENT}]}),
-        now=NOW,
-        settings=SETTINGS,
-        visible="true",
+def test_equal_sets_are_joined_once():
+    sql, values = compiled(
+        {"type": "any", "of": [RECENT, {"type": "all", "of": [CITY, RECENT]}, {"type": "not", "of": RECENT}]}
     )
     assert sql.count("JOIN") == 1
     assert values.count("order.paid") == 1
+
+
+@pytest.mark.parametrize("measure", ["count", "days_since_first", "days_since_last"])
+def test_totals_answer_what_they_know_and_events_the_rest(frozen_now, measure):
+    frozen_now.set(NOW)
+    asked = BOUGHT | {"measure": measure}
+    assert "customer_event_stat" in compiled(asked)[0]
+    for rest in ({"within": "P7D"}, {"where": FROM_WEB}):
+        assert "customer_event_stat" not in compiled(asked | rest)[0]
+    frozen_now.advance(days=2)
+    assert ("customer_event_stat" in compiled(asked)[0]) == (measure != "days_since_last")

@@ -27,6 +27,7 @@ from zhike.testing.distributions import make_distribution
 
 TEXT = text("{plugin} was torn", plugin="tagging")
 TAG = CustomerRows(table="tagging_tag")
+ROWS = "FROM customer_rows WHERE plugin <> 'tasks'"  # beside the core's own
 Write = Callable[..., App]
 
 
@@ -81,9 +82,7 @@ async def test_a_plugin_is_ready_once_its_migrations_ran(database: Database, wri
     assert await generation(database) == before + 1
     assert await plugins.forwards(database, app, [TAG]) == []
     assert await generation(database) == before + 1  # nothing new for anybody
-    assert await fetch(database, "SELECT plugin, table_name, on_merge FROM customer_rows") == [
-        ("tagging", "tagging_tag", "move")
-    ]
+    assert await fetch(database, f"SELECT plugin, table_name, on_merge {ROWS}") == [("tagging", "tagging_tag", "move")]
     changed = CustomerRows(table="tagging_tag", on_merge="delete")
     assert await unready(database, app, changed) == "its customer rows have changed | Run `zhike migrate`"
     assert await plugins.forwards(database, app, [changed]) == []
@@ -120,7 +119,7 @@ async def test_a_failure_takes_all_of_the_plugin_back(
     assert "13800001111" not in str(refused.value)
     assert await fetch(database, "SELECT to_regclass('tagging_tag')::text") == [(None,)]
     assert await fetch(database, "SELECT name FROM migration WHERE app_name = 'tagging'") == []
-    assert await fetch(database, "SELECT * FROM customer_rows") == []
+    assert await fetch(database, f"SELECT * {ROWS}") == []
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ async def test_a_rehearsal_changes_nothing(database: Database, write: Write) -> 
     assert wrong is not None
     assert "tagging_tag.customer_id holds customers" in str(wrong.text)
     assert await fetch(database, "SELECT to_regclass('tagging_tag')::text") == [(None,)]
-    assert await fetch(database, "SELECT * FROM customer_rows") == []
+    assert await fetch(database, f"SELECT * {ROWS}") == []
     assert "have not run" in str(await unready(database, app, TAG))
 
 
@@ -296,7 +295,7 @@ def test_the_command_migrates_all_but_the_broken(site: Site) -> None:
         ("forgetful", "migration"),
         ("zeta", None),
     ]
-    assert ask(site, "SELECT plugin, table_name FROM customer_rows") == [("zeta", "zeta_z")]
+    assert ask(site, f"SELECT plugin, table_name {ROWS}") == [("zeta", "zeta_z")]
     for name in ("broken", "foreign", "forgetful"):
         ask(site, f"UPDATE plugin SET enabled = false WHERE name = '{name}'")
     assert site.run("migrate") == (0, "The database is up to date.\n", "")

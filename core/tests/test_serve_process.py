@@ -207,6 +207,13 @@ def test_a_budget_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
         settings.load(tmp_path, {"ZHIKE_HOOK_SECONDS": value})
 
 
+@pytest.mark.parametrize("value", ["XXX", "cny", "人民币", "CN"])
+def test_a_currency_that_nobody_has_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Refused, match="ZHIKE_CURRENCY"):
+        settings.load(tmp_path, {"ZHIKE_CURRENCY": value})
+    assert settings.load(tmp_path, {"ZHIKE_CURRENCY": "BHD"}).currency == "BHD"
+
+
 def test_settings_of_hooks_and_redis(tmp_path: Path) -> None:
     usual = settings.load(tmp_path, {"ZHIKE_REDIS_URL": ""})
     assert (usual.hooks, usual.hook_seconds, usual.redis_url, usual.strict) == (tmp_path / "hooks", 30.0, None, False)

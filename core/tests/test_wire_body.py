@@ -175,8 +175,8 @@ class Places(msgspec.Struct):
         (b'{"tens":5}', "tens: expected int that's a multiple of 10", "tens：应为 10 的倍数（整数）"),
         (
             b'{"at":"2025-06-01T12:00:00"}',
-            "at: expected a time of RFC 3339 such as 2025-06-01T12:00:00+08:00",
-            "at：应为 RFC 3339 格式的时间，例如 2025-06-01T12:00:00+08:00",
+            "at: expected a time with its offset, such as 2025-06-01T12:00:00+08:00",
+            "at：应为带时区偏移的时间，例如 2025-06-01T12:00:00+08:00",
         ),
     ],
 )

@@ -44,7 +44,7 @@ SEED_EVENTS = """
     SELECT -(n / 1000) - 1, 'seed-' || md5(n::text),
            (ARRAY['page.view', 'app.login', 'order.paid', 'cart.added'])[n % 4 + 1], true, c, c, c % 64,
            at, at, CASE WHEN n % 4 = 2 THEN n % 90000 END, CASE WHEN n % 4 = 2 THEN 'CNY' END,
-           '{"path": "/p/1", "device": "ios", "campaign": "spring"}', 'web', 'system', true
+           jsonb_build_object('path', '/p/' || n / 4 % 500, 'device', 'ios', 'quantity', n % 7), 'web', 'system', true
     FROM (SELECT n, CASE WHEN n % 10 = 0 THEN 1 + n / 10 % ($2::bigint / 100) ELSE 1 + n * 7919 % $2 END AS c,
                  now() - (n * 6343 % 34560000) * interval '1 second' AS at
           FROM generate_series(1, $1::bigint) n) seed

@@ -25,6 +25,13 @@ from zhike_limits import sql
 from zhike_limits.events import Load
 
 LIMITS = "zhike_limits"
+_TYPES = "INSERT INTO event_type SELECT DISTINCT name, behaviour FROM event ON CONFLICT DO NOTHING"
+_TOTALS = """
+INSERT INTO customer_event_stat (customer_id, name, currency, count, sum, first_at, last_at)
+SELECT customer_id, coalesce(name, '*'), unit, count(*), coalesce(sum(amount), 0), min(occurred_at), max(occurred_at)
+FROM event, LATERAL coalesce(currency, '') AS unit WHERE behaviour
+GROUP BY GROUPING SETS ((customer_id, name, unit), (customer_id, unit))
+"""
 STOP_SECONDS = 30
 LEAST_SCALE = 0.02  # at smaller ones nothing is measured; tests use them
 
@@ -135,13 +142,16 @@ class Stage:
             yield server
 
     async def history(self) -> None:
-        """Replace the events of both databases by the same `events` rows."""
+        """Replace the events of both databases by the same `events` rows; the product has their totals too."""
         if self._history:
             return
         url = await self.url()
         for one in url, _other(url):
             async with _owner(one) as connection:
                 await _refill(connection, self.events, self.customers)
+        async with _owner(url) as connection:
+            for statement in _TYPES, _TOTALS, "VACUUM (ANALYZE) event_type, customer_event_stat":
+                await connection.execute(statement)
         self._history = True
 
     async def _open(self) -> tuple[str, Database, sql.Pool]:

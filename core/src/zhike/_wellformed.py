@@ -10,7 +10,9 @@ import msgspec
 
 from zhike import wire
 from zhike.api import Public
-from zhike.contracts import EventType, Job, Route, Schedule
+from zhike.conditions.check import ops_of
+from zhike.conditions.checked import Relation
+from zhike.contracts import ConditionField, EventType, Job, Route, Schedule
 from zhike.cron import check
 from zhike.i18n import Text, text
 
@@ -40,6 +42,8 @@ def check_struct(struct: msgspec.Struct) -> None:
             wire.decoder("json", struct.payload)
         elif isinstance(struct, EventType):
             _check_fields(struct.payload)
+        elif isinstance(struct, ConditionField):
+            _check_condition_field(struct)
         elif isinstance(struct, Route):
             _check_fields(struct.query)
             _check_places(struct.path)
@@ -52,6 +56,15 @@ def check_struct(struct: msgspec.Struct) -> None:
 def _check_fields(kind: Any) -> None:
     if kind is not None and not issubclass(kind, msgspec.Struct):
         raise TypeError(f"{kind.__name__} is no msgspec.Struct")
+
+
+def _check_condition_field(field: ConditionField) -> None:
+    if "*" in field.changed_by:
+        raise ValueError("changed_by names every event; expected the few after which the value may differ")
+    fitting = ops_of(Relation(field.relation, field.type, field.many))
+    if unfit := [op for op in field.ops if op not in fitting]:
+        many = " with many values" if field.many else ""
+        raise ValueError(f"{unfit[0]} is no operator of {field.type}{many}; expected some of {', '.join(fitting)}")
 
 
 def _check_places(path: str) -> None:

@@ -7,15 +7,14 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from zhike import clock
 from zhike.contracts import Schedule
 from zhike.i18n import Text, text
 
 
 def check(schedule: Schedule) -> Text | None:
     """Return what is wrong with a schedule's times, or None."""
-    try:
-        zone = ZoneInfo(schedule.zone or "UTC")
-    except (LookupError, ValueError, OSError):
+    if (zone := clock.zone(schedule.zone or "UTC")) is None:
         return text(
             "schedule {name!r}: the zone is {zone!r}; expected an IANA zone such as Asia/Shanghai",
             name=schedule.name,

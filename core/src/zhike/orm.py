@@ -38,9 +38,11 @@ TABLES = (
     "zhike.customers.tables",
     "zhike.events.tables",
     "zhike.access.tables",
+    "zhike.calendar.tables",
     "zhike.consumers.tables",
     "zhike.jobs.tables",
     "zhike.plugins.tables",
+    "zhike.tasks.tables",
 )
 """The modules of the core's Piccolo tables."""
 

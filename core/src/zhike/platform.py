@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pluggy
 
 from zhike import hookspecs
 from zhike._wellformed import Misuse
+from zhike.conditions.catalog import Fields
 from zhike.errors import Refused, where
 from zhike.hooks import Hooks, check_plugin, check_specs
 from zhike.i18n import Text, text
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from zhike.plugins.service import Look
     from zhike.settings import Settings
 
-CORE = ("access", "conditions", "consumers", "customers", "events", "jobs", "plugins")
+CORE = ("access", "calendar", "conditions", "consumers", "customers", "events", "jobs", "plugins", "tasks")
 """The core's own nouns, which are plugins like any other."""
 
 
@@ -118,6 +120,11 @@ class Platform:
     look: Callable[[], Look] = _blind
     circuits: StoredCircuits | None = None
     announce: Callable[[str], None] = _silent
+
+    @cached_property
+    def fields(self) -> Fields:
+        """The fields that conditions may ask about."""
+        return Fields(self.registry)
 
 
 def core_plugins() -> dict[str, ModuleType]:

@@ -9,7 +9,17 @@ from typing import Any
 import msgspec
 
 from zhike._wellformed import Misuse, check_references, check_struct
-from zhike.contracts import Command, Consumer, CustomerRows, EventType, Job, Permission, Route, Schedule
+from zhike.contracts import (
+    Command,
+    ConditionField,
+    Consumer,
+    CustomerRows,
+    EventType,
+    Job,
+    Permission,
+    Route,
+    Schedule,
+)
 from zhike.i18n import text
 
 
@@ -25,6 +35,7 @@ class Registry:
         consumers: By plugin.
         commands: By name.
         customer_rows: Each with its plugin.
+        condition_fields: By key.
     """
 
     def __init__(self) -> None:
@@ -36,6 +47,7 @@ class Registry:
         self.consumers: dict[str, Consumer] = {}
         self.commands: dict[str, Command] = {}
         self.customer_rows: list[tuple[str, CustomerRows]] = []
+        self.condition_fields: dict[str, ConditionField] = {}
         self._owners: dict[tuple[str, str], str] = {}
         self._nouns: dict[str, str] = {}
 
@@ -53,7 +65,7 @@ class Registry:
         return [rows for owner, rows in self.customer_rows if owner == plugin]
 
     def claim(self, plugin: str, nouns: Sequence[str]) -> None:
-        """Note that event types and commands may begin with `nouns` if they are the plugin's.
+        """Note that event types, condition fields and commands may begin with `nouns` if they are the plugin's.
 
         Raises:
             Misuse: If another plugin or the core has one of them.
@@ -104,6 +116,8 @@ class Registry:
                     raise Misuse(text("{kind} {name!r} is registered already", kind=kind, name=key[1]))
                 if not core:
                     self._check_prefix(plugin, kind, key[1])
+                    if isinstance(struct, ConditionField):
+                        self._check_prefix(plugin, "relation", struct.relation)
                 taken.add(key)
         if len(registered.get("consumers", ())) > 1:
             raise Misuse(text("{plugin} registers more than one consumer", plugin=plugin))
@@ -127,10 +141,10 @@ class Registry:
         if kind == "routes":
             fits = (name.split(" ")[1] + "/").startswith(f"/{plugin}/")
             expected = f"/{plugin}/…"
-        elif kind == "customer_rows":
+        elif kind in {"customer_rows", "relation"}:
             fits = name.startswith(f"{plugin}_")
             expected = f"{plugin}_…"
-        elif kind in {"event_types", "commands"}:
+        elif kind in {"event_types", "commands", "condition_fields"}:
             fits = self._nouns.get(first) == plugin
             expected = " / ".join(f"{noun}.…" for noun, owner in self._nouns.items() if owner == plugin)
         else:
@@ -157,5 +171,6 @@ KINDS: Mapping[str, tuple[NameOf, type[msgspec.Struct]]] = {
     "consumers": (lambda struct: "", Consumer),
     "commands": (lambda struct: struct.name, Command),
     "customer_rows": (lambda struct: f"{struct.table}.{struct.column}", CustomerRows),
+    "condition_fields": (lambda struct: struct.key, ConditionField),
 }
 """What is registered: by `register_<kind>`, with the name of a struct and its type."""

@@ -6,12 +6,14 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
 
+from zhike import clock
 from zhike.errors import Refused
 from zhike.i18n import LOCALES, text
+from zhike.money import EXPONENTS
 
 LEAST_KEY = 32
 """Characters of the key that signs."""
@@ -79,18 +81,14 @@ def load(data: Path | None = None, environment: Mapping[str, str] = os.environ) 
         Refused: If a variable's value cannot be used; the message names it and what was expected.
     """
     timezone = environment.get("ZHIKE_TIMEZONE") or "Asia/Shanghai"
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise Refused(
-            text("ZHIKE_TIMEZONE is {value!r}; expected an IANA zone such as Asia/Shanghai", value=timezone)
-        ) from None
+    if clock.zone(timezone) is None:
+        raise Refused(text("ZHIKE_TIMEZONE is {value!r}; expected an IANA zone such as Asia/Shanghai", value=timezone))
     locale = environment.get("ZHIKE_LOCALE") or "zh_CN"
     if locale not in LOCALES:
         raise Refused(text("ZHIKE_LOCALE is {value!r}; expected zh_CN or en", value=locale))
     currency = environment.get("ZHIKE_CURRENCY") or "CNY"
-    if not (len(currency) == 3 and currency.isascii() and currency.isupper()):
-        raise Refused(text("ZHIKE_CURRENCY is {value!r}; expected a code such as CNY", value=currency))
+    if currency not in EXPONENTS:
+        raise Refused(text("ZHIKE_CURRENCY is {value!r}; expected an ISO 4217 code such as CNY", value=currency))
     if (trace := environment.get("ZHIKE_TRACE_HOOKS") or "0") not in {"0", "1"}:
         raise Refused(text("ZHIKE_TRACE_HOOKS is {value!r}; expected 1 or 0", value=trace))
     key = environment.get("ZHIKE_SECRET_KEY", "").split(",")[0].strip()

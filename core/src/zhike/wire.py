@@ -30,12 +30,11 @@ _MISSING = re.compile(r"Object missing required field `(?P<field>.*)`", re.DOTAL
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
 _VALUE = re.compile(r"Invalid (?:enum )?value (?P<value>.*)", re.DOTALL)
 _STEPS = re.compile(r"\[[^]]*\]|[^.\[]+")
-_TIME = text("expected a time of RFC 3339 such as 2025-06-01T12:00:00+08:00")
 _BOUNDS = {
     "of length ": text("expected {expected} of length {bound}"),
     "matching regex ": text("expected {expected} matching regex {bound}"),
     "that's a multiple of ": text("expected {expected} that's a multiple of {bound}"),
-    "with a timezone component": _TIME,
+    "with a timezone component": text("expected a time with its offset, such as 2025-06-01T12:00:00+08:00"),
     "": text("expected {expected} {bound}"),
 }
 _BOUND = re.compile(rf"Expected `(?P<expected>\w+)` (?P<how>{'|'.join(_BOUNDS)})(?P<bound>.*)", re.DOTALL)
@@ -51,7 +50,9 @@ _WORDS = {
     )
 }
 _DETAILS = {
-    "RFC3339": _TIME,
+    "encoded datetime": text("expected a time of RFC 3339 such as 2025-06-01T12:00:00+08:00"),
+    "encoded date": text("expected a date such as 2025-06-01"),
+    "ISO8601": text("expected a duration in days, hours, minutes and seconds, such as P1DT2H"),
     "decimal": text("expected a decimal number such as 12.30"),
     "out of range": text("the number is out of range"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from zhike_bench.bars import Row
-from zhike_bench.rows import ingest, log, memory, pipeline, queue, reads, start
+from zhike_bench.rows import changed, everybody, ingest, log, memory, pipeline, queue, reads, start
 from zhike_bench.stage import Stage
 
 Measured = list[tuple[str, Row]]  # (variant, row); the variant is empty when there is but one
@@ -34,6 +34,10 @@ ROWS: dict[str, Callable[[Stage], Awaitable[Measured]]] = {
     "M1": memory.m1,
     "M2": memory.m2,
     "D3": reads.d3,
+    "S1": everybody.s1,
+    "S2": everybody.s2,
+    "S3a": changed.s3a,
+    "S3b": changed.s3b,
     "E1": start.e1,
     "E2": start.e2,
 }

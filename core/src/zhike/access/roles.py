@@ -1,11 +1,11 @@
 """The roles that are shipped and the permissions each one grants.
 
-| role    | reads, counts conditions | writes events, sees plugins and jobs | manages these, tokens, users |
-|---------|--------------------------|--------------------------------------|------------------------------|
-| viewer  | yes                      |                                      |                              |
-| agent   | yes                      |                                      |                              |
-| manager | yes                      | yes                                  |                              |
-| admin   | yes                      | yes                                  | yes                          |
+| role    | reads, counts conditions | writes tasks | writes events, sees plugins, jobs | manages all these, access |
+|---------|--------------------------|--------------|-----------------------------------|---------------------------|
+| viewer  | yes                      |              |                                   |                           |
+| agent   | yes                      | yes          |                                   |                           |
+| manager | yes                      | yes          | yes                               |                           |
+| admin   | yes                      | yes          | yes                               | yes                       |
 
 A permission is a string `<noun>.<verb>`; every route names the one it needs. Those of plugins come on top.
 """
@@ -25,6 +25,10 @@ CUSTOMERS_READ = "customers.read"
 EVENTS_READ = "events.read"
 EVENTS_WRITE = "events.write"
 CONDITIONS_COUNT = "conditions.count"
+CALENDARS_READ = "calendars.read"
+CALENDARS_MANAGE = "calendars.manage"
+TASKS_READ = "tasks.read"
+TASKS_WRITE = "tasks.write"
 ADMIN_TOKENS = "admin.tokens"
 ADMIN_USERS = "admin.users"
 PLUGINS_READ = "plugins.read"
@@ -34,17 +38,19 @@ CONSUMERS_MANAGE = "consumers.manage"
 JOBS_READ = "jobs.read"
 JOBS_MANAGE = "jobs.manage"
 
-_READER = frozenset({CUSTOMERS_READ, EVENTS_READ, CONDITIONS_COUNT})
-_MANAGER = _READER | {EVENTS_WRITE, PLUGINS_READ, CONSUMERS_READ, JOBS_READ}
+_READER = frozenset({CUSTOMERS_READ, EVENTS_READ, CONDITIONS_COUNT, CALENDARS_READ, TASKS_READ})
+_AGENT = _READER | {TASKS_WRITE}
+_MANAGER = _AGENT | {EVENTS_WRITE, PLUGINS_READ, CONSUMERS_READ, JOBS_READ}
 
 Roles = Mapping[str, frozenset[str]]
 """Name of a role to the permissions it grants."""
 
 ROLES: Roles = MappingProxyType(
     {
-        "admin": _MANAGER | {ADMIN_TOKENS, ADMIN_USERS, PLUGINS_MANAGE, CONSUMERS_MANAGE, JOBS_MANAGE},
+        "admin": _MANAGER
+        | {ADMIN_TOKENS, ADMIN_USERS, PLUGINS_MANAGE, CONSUMERS_MANAGE, JOBS_MANAGE, CALENDARS_MANAGE},
         "manager": _MANAGER,
-        "agent": _READER,
+        "agent": _AGENT,
         "viewer": _READER,
     }
 )
@@ -56,6 +62,10 @@ PERMISSION_LABELS: Mapping[str, Text] = MappingProxyType(
         EVENTS_READ: text("Read events"),
         EVENTS_WRITE: text("Record events"),
         CONDITIONS_COUNT: text("Count customers by conditions"),
+        CALENDARS_READ: text("See working calendars"),
+        CALENDARS_MANAGE: text("Manage working calendars"),
+        TASKS_READ: text("Read tasks"),
+        TASKS_WRITE: text("Make and change tasks"),
         ADMIN_TOKENS: text("Manage API tokens"),
         ADMIN_USERS: text("Manage users"),
         PLUGINS_READ: text("See plugins"),

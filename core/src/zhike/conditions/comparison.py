@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from zhike.conditions.decode import MAX_LIST
+from zhike.conditions import durations
+from zhike.conditions.limits import MAX_LIST
 from zhike.conditions.problems import BadCondition
 from zhike.conditions.values import Kind
 from zhike.i18n import text
@@ -17,22 +18,34 @@ from zhike.i18n import text
 EQUALITY = ("eq", "ne", "in", "not_in")
 ORDER = ("gt", "gte", "lt", "lte", "between")
 SEARCH = ("contains", "not_contains", "starts_with", "ends_with")
-TIME = ("before", "after")
+TIME = ("before", "after", "within_last", "anniversary")
 PRESENCE = ("is_set", "is_not_set")
+MEMBERSHIP = ("contains", "not_contains", "in", "not_in")
+"""Operators of a field with many values, beside `PRESENCE`: each of its values is one as a whole."""
 OPS: dict[Kind, tuple[str, ...]] = {
     "text": EQUALITY + ORDER + SEARCH + PRESENCE,
     "number": EQUALITY + ORDER + PRESENCE,
     "boolean": EQUALITY + PRESENCE,
     "instant": EQUALITY + ORDER + TIME + PRESENCE,
 }
+ATTRIBUTE_OPS = tuple(dict.fromkeys(OPS["text"] + OPS["instant"]))
+"""Operators of what may hold any JSON."""
 _NEGATIVES = {"ne": "eq", "not_in": "in", "not_contains": "contains", "is_not_set": "is_set"}
-_NUMERIC: dict[str, Callable[[Any, Any], bool]] = {
+POSITIVE: dict[str, Callable[..., bool]] = {
     "eq": operator.eq,
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
     "lte": operator.le,
+    "before": operator.lt,
+    "after": operator.gt,
+    "between": lambda value, low, high: low <= value <= high,
+    "in": lambda value, *values: value in values,
+    "contains": lambda value, part: part in value,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
 }
+"""What an operator says of a value in memory and the values of a comparison, without its negation."""
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -41,7 +54,8 @@ class Comparison(msgspec.Struct, frozen=True):
     Args:
         op: A positive operator, such as `eq`.
         kind: What both sides are.
-        values: None for `is_set`, two for `between`, any number for `in`, one otherwise.
+        values: None for `is_set`, two for `between`, any number for `in`, a `Duration` for `within_last`, one of
+            whole days or nothing for `anniversary`, one otherwise.
         negated: Whether the negation of `op` was asked for, as by `ne`.
     """
 
@@ -52,14 +66,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     def holds(self, number: Decimal) -> bool:
         """Return whether `number` compares as asked; only for operators of numbers."""
-        match self.op:
-            case "between":
-                positive = self.values[0] <= number <= self.values[1]
-            case "in":
-                positive = number in self.values
-            case _:
-                positive = _NUMERIC[self.op](number, self.values[0])
-        return positive is not self.negated
+        return POSITIVE[self.op](number, *self.values) is not self.negated
 
 
 def check_op(op: str, allowed: tuple[str, ...], path: str) -> None:
@@ -86,6 +93,10 @@ def comparison(op: str, kind: Kind, value: Any, path: str, read: Callable[[Any, 
     Raises:
         BadCondition: If the value does not fit the operator.
     """
+    if op == "within_last":
+        read = durations.parse
+    elif op == "anniversary":
+        read = durations.parse_days
     return Comparison(
         op=_NEGATIVES.get(op, op),
         kind=kind,
@@ -104,6 +115,8 @@ def operands(op: str, value: Any, path: str) -> list[tuple[Any, str]]:
     if op in PRESENCE:
         if value is not None:
             raise BadCondition(text("{path} must be left out: {op} takes no value", path=place, op=op))
+        return []
+    if op == "anniversary" and value is None:
         return []
     if value is None:
         raise BadCondition(text("{path} is missing: {op} takes a value", path=place, op=op))

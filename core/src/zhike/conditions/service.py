@@ -1,55 +1,202 @@
-"""Answers questions about conditions from the database."""
+"""Conditions for whoever has one: checked once, then counted, evaluated, watched over and explained.
+
+What a plugin with rules of its own needs (segments, tags, journeys, alerts) is here:
+
+- `check` turns a condition into its checked form, when the rule is saved and again when it is run;
+- `members` finds everybody for whom it holds, or those among a few customers who have changed;
+- `dependencies` names the events after which it has to be evaluated again for their customers, and `edges` finds the
+  customers for whom it may hold no longer, or now, only because time has passed;
+- `check_where` and `matches` are for a condition about one event, such as a trigger's, and need no database;
+- `count` and `explain` answer an actor.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-
-import asyncpg
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from zhike import clock
 from zhike.access.actor import Actor
 from zhike.access.scope import visible_customers
 from zhike.api import check_instant
-from zhike.conditions.compiler.statement import PLANNING, compile_count
+from zhike.conditions import check as checking
+from zhike.conditions import dependencies as depending
+from zhike.conditions import evaluator
+from zhike.conditions import explain as explaining
+from zhike.conditions.checked import Checked, Moment
+from zhike.conditions.compiler import few
+from zhike.conditions.compiler.edges import compile_edges
+from zhike.conditions.compiler.statement import compile_members, planning
+from zhike.conditions.decode import decode
+from zhike.conditions.dependencies import Dependencies
 from zhike.conditions.durations import at_wall
-from zhike.conditions.problems import BadCondition
-from zhike.conditions.schema import Condition
-from zhike.i18n import text
-from zhike.orm import Database
-from zhike.settings import Settings
+from zhike.conditions.explain import Explained
+from zhike.conditions.relations import relations_read
+from zhike.conditions.schema import Condition, Node
+from zhike.conditions.turns import turn
+
+if TYPE_CHECKING:
+    from zhike.contracts import RecordedEvent
+    from zhike.orm import Connection
+    from zhike.platform import Platform
+    from zhike.settings import Settings
 
 
-async def count(db: Database, actor: Actor, condition: Condition, *, at: datetime | None, settings: Settings) -> int:
+def check(platform: Platform, condition: Condition | object, *, actor: Actor | None = None) -> Checked:
+    """Return the checked form of a condition about customers, which all else here takes.
+
+    Args:
+        platform: The process's platform; its fields are those that may be asked about.
+        condition: A decoded condition, or JSON text as bytes, or the builtin objects that it stands for.
+        actor: Who writes the condition or asks; it may use the fields that they see unmasked. None for a rule
+            that was checked against its author when it was saved.
+
+    Raises:
+        BadCondition: If it cannot be used; the message has the path of the bad node.
+    """
+    return checking.check(_decoded(condition), fields=platform.fields, settings=platform.settings, actor=actor)
+
+
+def check_where(platform: Platform, condition: Condition | object) -> Checked:
+    """Return the checked form of a condition about one event; as `check` for the rest."""
+    return checking.check_where(_decoded(condition), settings=platform.settings)
+
+
+def moment(settings: Settings, at: datetime | None = None) -> Moment:
+    """Return what an evaluation takes as now.
+
+    Args:
+        settings: The deployment's settings.
+        at: The instant, in the deployment's zone when naive; None for the present one.
+
+    Raises:
+        BadRequest: With code `at`, if `at` is outside the years 1970 to 2999.
+    """
+    if at is None:
+        return Moment(clock.now(), settings.timezone)
+    check_instant("at", at)
+    return Moment(at.astimezone(UTC) if at.tzinfo else at_wall(at, settings.zone), settings.timezone)
+
+
+async def members(
+    connection: Connection, checked: Checked, moment: Moment, *, among: Collection[int] | None = None
+) -> set[int]:
+    """Return the ids of the customers for whom a condition holds; nobody's scope limits them.
+
+    Args:
+        connection: Inside a transaction or not; nothing of it is changed.
+        checked: The condition.
+        moment: What counts as now.
+        among: Only these customers are looked at, each by itself; everybody, in one go, when None.
+    """
+    sql, values = compile_members(
+        checked,
+        select="customer.id",
+        moment=moment,
+        visible="true",
+        among=None if among is None else list(among),
+    )
+    async with _planned(connection, checked, planning(checked) if among is None else few.PLANNING):
+        return {row[0] for row in await connection.fetch(sql, *values)}
+
+
+async def edges(connection: Connection, checked: Checked, since: datetime, until: datetime, zone: ZoneInfo) -> set[int]:
+    """Return the ids of customers for whom time alone may have changed whether a condition holds.
+
+    There may be some among them for whom nothing has changed.
+
+    Args:
+        connection: Inside a transaction or not; nothing of it is changed.
+        checked: The condition.
+        since: The instant it was last evaluated at, or `edges` last asked until; the latest one since then, if the
+            clock has been set back and `until` lies before.
+        until: The instant that counts as now.
+        zone: The deployment's.
+    """
+    sql, values = compile_edges(checked, since, until, zone)
+    async with _planned(connection, checked, few.PLANNING):
+        return {row[0] for row in await connection.fetch(sql, *values)}
+
+
+def dependencies(platform: Platform, checked: Checked) -> Dependencies:
+    """Return after which events a condition may hold for other customers, and whether time alone changes it."""
+    return depending.dependencies(checked, platform.fields)
+
+
+def matches(where: Checked, event: RecordedEvent, moment: Moment) -> bool:
+    """Return whether a condition that `check_where` has checked holds for an event.
+
+    Args:
+        where: The condition.
+        event: The event.
+        moment: What counts as now.
+    """
+    return evaluator.holds(where, event, moment)
+
+
+async def count(platform: Platform, actor: Actor, condition: Condition | object, *, at: datetime | None = None) -> int:
     """Return how many of the customers that `actor` sees a condition holds for.
 
     Args:
-        db: The process's database.
+        platform: The process's platform.
         actor: Who asks.
-        condition: A decoded condition.
-        at: The instant that counts as now, in the deployment's zone when naive; None for the present one.
-        settings: The deployment's settings.
+        condition: See `check`.
+        at: See `moment`.
 
     Raises:
         BadCondition: If the condition cannot be used, or takes longer than a statement may.
         BadRequest: With code `at`, if `at` is outside the years 1970 to 2999.
+        TooMany: If too many such questions are being answered already.
     """
-    sql, values = compile_count(
-        condition, now=_instant(at, settings), settings=settings, visible=visible_customers(actor)
+    checked = check(platform, condition, actor=actor)
+    sql, values = compile_members(
+        checked, select="count(*)", moment=moment(platform.settings, at), visible=visible_customers(actor)
     )
-    async with db.transaction() as connection:
-        await connection.execute(PLANNING)
-        try:
-            number: int = await connection.fetchval(sql, *values)
-        except asyncpg.QueryCanceledError:
-            raise BadCondition(
-                text("the condition takes too long to count; use fewer event nodes or a shorter time window"),
-                code="condition_cost",
-            ) from None
+    async with turn(platform.db, checked) as connection:
+        await connection.execute(planning(checked))
+        number: int = await connection.fetchval(sql, *values)
     return number
 
 
-def _instant(at: datetime | None, settings: Settings) -> datetime:
-    if at is None:
-        return clock.now()
-    check_instant("at", at)
-    return at.astimezone(UTC) if at.tzinfo else at_wall(at, settings.zone)
+async def explain(
+    platform: Platform, actor: Actor, condition: Condition | object, customer_id: int, *, at: datetime | None = None
+) -> Explained:
+    """Return of every node of a condition whether it holds for a customer, and on which value.
+
+    Args:
+        platform: The process's platform.
+        actor: Who asks.
+        condition: See `check`.
+        customer_id: Whom it is about; for one merged away it is the winner.
+        at: See `moment`.
+
+    Raises:
+        NotFound: If there is no such customer, or `actor` does not see them.
+        BadCondition: As `count`.
+        BadRequest: As `count`.
+        TooMany: As `count`.
+    """
+    decoded = _decoded(condition)
+    checked = check(platform, decoded, actor=actor)
+    now = moment(platform.settings, at)
+    return await explaining.explain(platform.db, actor, decoded, checked, customer_id, now)
+
+
+@asynccontextmanager
+async def _planned(connection: Connection, checked: Checked, settings: str) -> AsyncIterator[None]:
+    # What a plan wants set must not outlast it in a transaction that goes on: hence a savepoint, rolled back.
+    passing = connection.transaction()
+    await passing.start()
+    try:
+        async with relations_read(connection, checked):
+            await connection.execute(settings)
+            yield
+    finally:
+        await passing.rollback()
+
+
+def _decoded(condition: Condition | object) -> Condition:
+    return condition if isinstance(condition, Node) else decode(condition)  # type: ignore[return-value]

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from zhike.conditions.durations import at_wall
 from zhike.conditions.problems import BadCondition
 from zhike.i18n import text
+from zhike.money import EXPONENTS
 
 Kind = Literal["text", "number", "boolean", "instant"]
 
@@ -27,6 +28,7 @@ INSTANT = rf"{_DATE}(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.][0
 """Pattern, for Python and PostgreSQL alike, of a date or an RFC 3339 time whose offset may be left out."""
 
 _INSTANT = re.compile(INSTANT)
+_INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # as asyncpg binds them
 _DECIMAL = re.compile(r"-?[0-9]{1,400}(?:[.][0-9]{1,400})?")
 _MAX_POWER = 308  # as many as JSON numbers have elsewhere: what a double holds
 _MAX_PLACES = 400
@@ -96,17 +98,24 @@ def number(value: Any, path: str) -> Decimal:
     )
 
 
-def major_units(value: Any, path: str) -> Decimal:
-    """Return an amount of money in major units: a JSON number, or a text such as `"12.30"`.
+def minor_units(value: Any, currency: str, path: str) -> Decimal:
+    """Return an amount of money in minor units, perhaps with a fraction.
+
+    Args:
+        value: The amount in major units: a JSON number, or a text such as `"12.30"`.
+        currency: ISO 4217 code of the amount.
+        path: The value's place, for the error.
 
     Raises:
         BadCondition: If it is neither.
     """
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        return number(Decimal(value), path)
     if isinstance(value, str):
-        raise BadCondition(text("{path} is {value!r}; expected an amount such as 12.30", path=path, value=value))
-    return number(value, path)
+        if not _DECIMAL.fullmatch(value):
+            raise BadCondition(text("{path} is {value!r}; expected an amount such as 12.30", path=path, value=value))
+        value = Decimal(value)
+    # By its parts: Decimal's own arithmetic would round.
+    sign, figures, exponent = number(value, path).as_tuple()
+    return Decimal((sign, figures, int(exponent) + EXPONENTS[currency]))
 
 
 def instant(value: Any, path: str, zone: ZoneInfo) -> datetime:
@@ -118,7 +127,9 @@ def instant(value: Any, path: str, zone: ZoneInfo) -> datetime:
     if isinstance(value, str) and _INSTANT.fullmatch(value):
         try:
             read = datetime.fromisoformat(value)
-            return read.astimezone(UTC) if read.tzinfo else at_wall(read, zone)
+            found = read.astimezone(UTC) if read.tzinfo else at_wall(read, zone)
+            if found not in _INFINITE:
+                return found
         except (ValueError, OverflowError):  # in UTC the year would be 0 or 10000
             pass
     raise BadCondition(text("{path} must be a date or an RFC 3339 time such as 2024-05-01T08:00:00+08:00", path=path))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from asyncpg import Record
 
+from zhike.access import audit
 from zhike.access.actor import Actor
+from zhike.access.masking import masked, masked_fields
 from zhike.access.scope import visible_customers
 from zhike.api import MAX_ID, Page
 from zhike.customers.identities import NORMALISERS, BadIdentity, order, plain
@@ -19,7 +22,7 @@ from zhike.orm import Connection, Database
 
 _LIST = "customers"
 
-_COLUMNS = """
+COLUMNS = """
 c.id, c.kind, c.name, c.phone, c.email, c.company, c.stage, c.owner, c.team,
 (SELECT array_agg(ARRAY[i.namespace, i.value]) FROM identity AS i WHERE i.customer_id = c.id),
 c.attributes::text, c.created_at, c.updated_at
@@ -67,8 +70,8 @@ class Customer(msgspec.Struct, frozen=True):
         id: Its id.
         kind: `person` or `company`.
         name: What it is called.
-        phone: As the newest event said, or its phone identity.
-        email: As the newest event said, or its e-mail identity.
+        phone: As the newest event said, or its phone identity; masked for some roles.
+        email: As the newest event said, or its e-mail identity; masked for some roles.
         company: Where a person works.
         stage: Stage of its life as a customer.
         owner: Id of the user who looks after it.
@@ -100,14 +103,14 @@ async def get(db: Database, actor: Actor, customer_id: int) -> Customer:
     Raises:
         NotFound: If there is none, or `actor` does not see it.
     """
-    sql = _ONE.format(columns=_COLUMNS, visible=visible_customers(actor, "c"))
+    sql = _ONE.format(columns=COLUMNS, visible=visible_customers(actor, "c"))
     async with db.connection() as connection:
         row = await connection.fetchrow(sql, customer_id)
         if row is None:
             row = await connection.fetchrow(sql, await winner_of(connection, customer_id))
     if row is None:
         raise not_found(customer_id)
-    return _customer(row)
+    return customer_of(row, masked_fields(actor))
 
 
 async def list_(
@@ -118,7 +121,8 @@ async def list_(
     Args:
         db: Where they are.
         actor: Who asks.
-        q: Only the customers with this identity, read in every namespace that can take it.
+        q: Only the customers with this identity, read in every namespace that can take it and that `actor` sees
+            unmasked; a whole phone number always counts, and is audited where it is masked.
         limit: Customers on the page.
         cursor: `next` of the page before.
         key: The deployment's secret that signs cursors.
@@ -127,13 +131,13 @@ async def list_(
         BadRequest: If `cursor` was not made for this list.
     """
     before = MAX_ID if cursor is None else decode_cursor(cursor, key, int, scope=_LIST)
-    visible = visible_customers(actor, "c")
+    visible, hidden = visible_customers(actor, "c"), masked_fields(actor)
     async with db.connection() as connection:
         # One more than asked for tells whether there is a next page.
         if q:
-            pairs = _read_as_identities(q)
+            pairs = [pair for pair in _read_as_identities(q) if pair[0] not in hidden or pair[0] == "phone"]
             rows = await connection.fetch(
-                _FOUND.format(columns=_COLUMNS, visible=visible),
+                _FOUND.format(columns=COLUMNS, visible=visible),
                 before,
                 limit + 1,
                 [namespace for namespace, _ in pairs],
@@ -141,9 +145,13 @@ async def list_(
                 _plain(q),
                 list(NORMALISERS),
             )
+            if "phone" in hidden and any(namespace == "phone" for namespace, _ in pairs):
+                # Whoever knows a whole number may ask whose it is; trying numbers out leaves its trace.
+                found = [row["id"] for row in rows[:limit]]
+                await audit.record(connection, actor, "customer.lookup", "customer", {"by": "phone", "found": found})
         else:
-            rows = await connection.fetch(_NEWEST.format(columns=_COLUMNS, visible=visible), before, limit + 1)
-    items = [_customer(row) for row in rows[:limit]]
+            rows = await connection.fetch(_NEWEST.format(columns=COLUMNS, visible=visible), before, limit + 1)
+    items = [customer_of(row, hidden) for row in rows[:limit]]
     return Page(items, encode_cursor(items[-1].id, key, scope=_LIST) if len(rows) > limit else None)
 
 
@@ -158,17 +166,26 @@ def not_found(customer_id: int) -> NotFound:
     return NotFound(text("there is no customer {id}", id=customer_id))
 
 
-def _customer(row: Record) -> Customer:
+def customer_of(row: Record, hidden: Collection[str] = ()) -> Customer:
+    """Return the customer in a row of `COLUMNS`.
+
+    Args:
+        row: The row.
+        hidden: The fields to mask.
+    """
     values: list[Any] = list(row)
     identities: dict[str, list[str]] = {}
     pairs = values[9] or ()
     if len(pairs) > 1:
         pairs = sorted(pairs, key=lambda pair: (order(pair[0]), pair[1]))
     for namespace, value in pairs:
-        identities.setdefault(namespace, []).append(value)
+        shown = masked(namespace, value) if namespace in hidden else value
+        identities.setdefault(namespace, []).append(shown)
     values[9] = identities
     values[10] = msgspec.Raw(values[10])
-    return Customer(*values)
+    customer = Customer(*values)
+    known = {field: value for field in hidden if isinstance(value := getattr(customer, field, None), str)}
+    return msgspec.structs.replace(customer, **{field: masked(field, value) for field, value in known.items()})
 
 
 def _read_as_identities(value: str) -> list[tuple[str, str]]:

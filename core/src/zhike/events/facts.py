@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from zhike.access.masking import masked
 from zhike.customers.resolve import Resolver
 from zhike.customers.traits import Cause
 from zhike.events.sql import EventRows
 from zhike.ids import new_message_id
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
 def add_created(rows: EventRows, resolver: Resolver, now: datetime) -> None:
@@ -33,6 +37,23 @@ def add_updated(rows: EventRows, resolver: Resolver, now: datetime) -> None:
     for draft in resolver.drafts.values():
         if draft.cause and not draft.new and draft.merged_into is None and (changes := draft.changes()):
             _add(rows, "customer.updated", draft.id, resolver, draft.cause, now, {"changes": changes})
+
+
+def veiled(properties: str, hidden: Collection[str]) -> bytes:
+    """Return the properties of one of these events with what they say about some fields masked.
+
+    Args:
+        properties: As JSON.
+        hidden: The fields.
+    """
+    found = _decode(properties)
+    fields, changes = found.get("fields", {}), found.get("changes", {})
+    for field in hidden:
+        change = changes.get(field, {})
+        for holder, key in [(fields, field), (change, "old"), (change, "new")]:
+            if isinstance(value := holder.get(key), str):
+                holder[key] = masked(field, value)
+    return _encode(found)
 
 
 def _add(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,12 +12,15 @@ from asyncpg import Record
 
 from zhike import clock, wire
 from zhike.access.actor import Actor
+from zhike.access.masking import masked_fields
 from zhike.access.scope import visible_customers
 from zhike.api import Page
 from zhike.customers.service import not_found, winner_of
 from zhike.events.decode import decode_events
+from zhike.events.facts import veiled
 from zhike.events.grouping import Collector
 from zhike.events.ingest import Ingested
+from zhike.events.schemas import PLATFORM_EVENTS
 from zhike.ids import decode_cursor, encode_cursor
 from zhike.money import to_major
 from zhike.orm import Database
@@ -162,7 +165,8 @@ async def timeline(
             if await connection.fetchval(visible, winner) is None:
                 raise not_found(customer_id)
             rows = await connection.fetch(query, winner, shown, *after)
-    items = [_event(row) for row in rows[:limit]]
+    hidden = masked_fields(actor)
+    items = [_event(row, hidden) for row in rows[:limit]]
     if len(rows) <= limit:
         return Page(items, None)
     return Page(items, encode_cursor((items[-1].occurred_at, items[-1].id), key, scope=scope))
@@ -187,9 +191,10 @@ async def types(
     return Page(items, encode_cursor(items[-1].name, key, scope="event types") if len(rows) > limit else None)
 
 
-def _event(row: Record) -> TimelineEvent:
+def _event(row: Record, hidden: Collection[str]) -> TimelineEvent:
     values: list[Any] = list(row)
     if values[6] is not None:
         values[6] = to_major(values[6], values[7])
-    values[8] = msgspec.Raw(values[8])
+    veil = hidden and values[2] == "platform" and values[1] in PLATFORM_EVENTS
+    values[8] = msgspec.Raw(veiled(values[8], hidden) if veil else values[8])
     return TimelineEvent(*values)

@@ -76,6 +76,9 @@ UPDATE job AS j SET key = NULL
 FROM unnest($1::text[], $2::text[]) AS n (name, key)
 WHERE j.name = n.name AND j.key = n.key AND j.state = 'ready' AND j.lease_token IS NOT NULL
 """
+_WITHDRAW = """
+DELETE FROM job WHERE name = $1 AND key = ANY($2::text[]) AND state = 'ready' AND lease_token IS NULL
+"""
 
 
 async def insert(connection: Connection, rows: Sequence[JobRow]) -> None:
@@ -112,6 +115,11 @@ async def insert(connection: Connection, rows: Sequence[JobRow]) -> None:
             del replacing[name, key]
         if replacing:  # these have begun
             await connection.execute(_DETACH, [name for name, _ in replacing], [key for _, key in replacing])
+
+
+async def withdraw(connection: Connection, name: str, keys: Sequence[str]) -> None:
+    """Delete jobs that wait under these keys; one that has begun goes on, and has to see that it is not needed."""
+    await connection.execute(_WITHDRAW, name, keys)
 
 
 def _columns(rows: Sequence[JobRow]) -> list[list[object]]:

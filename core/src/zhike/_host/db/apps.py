@@ -36,5 +36,5 @@ class App:
 # In the order they are migrated.
 CORE = tuple(
     App(name, Path(zhike.__file__).parent / name / "piccolo_migrations")
-    for name in ("customers", "events", "access", "consumers", "jobs", "plugins")
+    for name in ("customers", "events", "access", "calendar", "consumers", "jobs", "plugins", "tasks")
 )

@@ -18,7 +18,7 @@ from zhike.plugins.service import Installed
 GROUP = "zhike.plugins"
 # A plugin's name begins its paths, tables and commands, so it must not be how the core's own begin.
 _WORDS = """
-admin api app audit backup bench calendar check circuit consumer consumers core customer dead deadletters demo
+admin api app audit backup bench calendar calendars check circuit consumer consumers core customer dead deadletters demo
 duplicate event export files health hooks job jobs log login logout metrics migrate migration plugin process
 restore roles schedule schedules schema search serve settings static system task tasks teams token tokens user
 users worker zhike

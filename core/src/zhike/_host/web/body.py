@@ -103,8 +103,8 @@ def parse_query(query_string: bytes, type_: type[Q]) -> Q:
     if len(given) < len(pairs):
         raise BadRequest(text("A query parameter is given twice"))
     for name, value in pairs:
-        if name not in type_.__struct_fields__:
-            known = ", ".join(type_.__struct_fields__)
+        if name not in type_.__struct_encode_fields__:
+            known = ", ".join(type_.__struct_encode_fields__)
             raise BadRequest(
                 text("There is no query parameter {name!r} here; expected {known}", name=name, known=known)
             )

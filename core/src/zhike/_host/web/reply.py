@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -50,7 +50,8 @@ class Reply:
 def answer(value: object, accept: bytes | None) -> Reply:
     """Return `value` as JSON, or as MessagePack if that is what the Accept header asks for.
 
-    In MessagePack instants are RFC 3339 text as in JSON, and decimals are text, since its numbers are binary.
+    In MessagePack instants are RFC 3339 text as in JSON; decimals are text too, since its numbers are binary, and
+    so are whole numbers beyond its 64 bits.
 
     Args:
         value: Structs; a `msgspec.Raw` in them is JSON.
@@ -58,8 +59,23 @@ def answer(value: object, accept: bytes | None) -> Reply:
     """
     if accept is not None and b"msgpack" in accept and _prefers_msgpack(accept.decode("latin-1")):
         builtins = msgspec.to_builtins(value, enc_hook=msgspec.json.decode)
-        return Reply(msgspec.msgpack.encode(builtins), MSGPACK, headers=((b"vary", b"accept"),))
+        try:
+            body = msgspec.msgpack.encode(builtins)
+        except OverflowError:
+            body = msgspec.msgpack.encode(_narrow(builtins))
+        return Reply(body, MSGPACK, headers=((b"vary", b"accept"),))
     return Reply(wire.encode(value, "json"))
+
+
+def _narrow(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _narrow(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_narrow(item) for item in value]
+        case int() if not -(2**63) <= value < 2**64:
+            return str(value)
+    return value
 
 
 def _prefers_msgpack(accept: str) -> bool:

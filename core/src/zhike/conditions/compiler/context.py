@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from zhike.settings import Settings
+from zhike.conditions.checked import Moment
+from zhike.conditions.durations import Duration
 
 
 class Fragment(msgspec.Struct, frozen=True):
-    """The SQL of one node over a row of `customer`.
+    """The SQL of one node over a row.
 
     Args:
         predicate: Holds, or is null, which counts as false; it never stands under a NOT.
@@ -47,14 +48,12 @@ class Context:
     """What a node needs besides itself.
 
     Args:
-        now: The aware instant that counts as now.
-        settings: The deployment's settings.
+        moment: What counts as now, and the deployment's zone.
     """
 
-    def __init__(self, now: datetime, settings: Settings) -> None:
-        self.now = now
-        self.currency = settings.currency
-        self.zone = settings.zone
+    def __init__(self, moment: Moment) -> None:
+        self.now = moment.now
+        self.zone = ZoneInfo(moment.zone)
         self.params = Params()
         self._sets: dict[str, str] = {}
 
@@ -65,3 +64,27 @@ class Context:
             customers: The set's SQL.
         """
         return self._sets.setdefault(customers, f"matched{len(self._sets) + 1}")
+
+    def window(self, within: Duration | None, column: str = "event.occurred_at") -> str:
+        """Return the predicate that an instant is not after now and lies in the window that ends now.
+
+        Args:
+            within: The window's length; None for all time.
+            column: SQL of the instant.
+        """
+        until = f"{column} <= {self.params.bind(self.now, 'timestamptz')}"
+        if within is None:
+            return until
+        return f"{column} > {self.params.bind(within.before(self.now, self.zone), 'timestamptz')} AND {until}"
+
+
+def opaque(predicate: str) -> str:
+    """Return the same predicate in a form of which PostgreSQL expects that it holds for every third row.
+
+    It expects next to no row to pass one over JSON or an aggregate, then sorts what it should hash and loops where
+    it should join.
+
+    Args:
+        predicate: SQL.
+    """
+    return f"CASE WHEN {predicate} THEN 1 END > 0"

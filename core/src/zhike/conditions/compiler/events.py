@@ -1,4 +1,4 @@
-"""The SQL of an event node: the set of customers whose measure compares as asked, joined to all customers.
+"""The SQL of event and trend nodes: the set of customers whose measure compares as asked, joined to all customers.
 
 The set is computed once, never per customer. Where having no events satisfies the comparison
 (`count lt 3`), the set holds those who fail it and the join looks for its absence, so that
@@ -10,10 +10,18 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from zhike.conditions.compiler.comparisons import positive_sql
-from zhike.conditions.compiler.context import Context, Fragment
-from zhike.conditions.events import BEHAVIOURS, EventTest
-from zhike.events.schemas import PLATFORM_EVENTS
+from zhike.conditions.checked import MISSING, EventTest, Property, TrendTest
+from zhike.conditions.compiler.context import Context, Fragment, opaque
+from zhike.conditions.compiler.measures import (
+    Value,
+    change_sql,
+    compared_sql,
+    rows_sql,
+    trend_values,
+    usable_sql,
+    value_sql,
+)
+from zhike.conditions.compiler.totals import totals_answer, totals_sql
 
 
 def event_sql(test: EventTest, context: Context, *, negated: bool) -> Fragment:
@@ -24,57 +32,38 @@ def event_sql(test: EventTest, context: Context, *, negated: bool) -> Fragment:
         context: The statement's.
         negated: Whether the node stands under an odd number of `not`.
     """
-    absent = test.comparison.holds(Decimal(0))
-    stored = test.within is None and PLATFORM_EVENTS.isdisjoint(test.names)
-    rows, measured = _from_totals(test, context) if stored else _from_events(test, context)
-    holds = positive_sql(test.comparison, measured, context.params)
-    if test.comparison.negated is not absent:
+    measure, comparison = test.measure, test.comparison
+    if totals_answer(test, context):
+        source, value = totals_sql(measure, context)
+    else:
+        source, value = _from_events(test, context)
+    absent = comparison.negated if measure.name in MISSING else comparison.holds(Decimal(0))
+    holds = compared_sql(measure.name, comparison, value, context)
+    if comparison.negated is not absent:
         holds = f"NOT ({holds})"
-    customers = f"SELECT customer_id FROM {rows} GROUP BY customer_id HAVING {holds}"
+    return _joined(source, holds, context, absent=absent is not negated)
+
+
+def trend_sql(test: TrendTest, context: Context, *, negated: bool) -> Fragment:
+    """Return the SQL of a trend node, or of its negation; arguments as of `event_sql`."""
+    later, earlier, windows = trend_values(test, context)
+    source = f"event WHERE {rows_sql(test.measure, context, windowed=True)} AND {windows}"
+    return _joined(source, change_sql(test.comparison, later, earlier, context), context, absent=negated)
+
+
+def _from_events(test: EventTest, context: Context) -> tuple[str, Value]:
+    measure = test.measure
+    rows = f"{rows_sql(measure, context, windowed=test.within is not None)} AND {context.window(test.within)}"
+    if measure.name != "distinct" or not isinstance(measure.of, Property):
+        return f"event WHERE {rows}", value_sql(measure, context)
+    # Hashed: to sort JSON takes longer than all the rest.
+    item = f"event.properties -> {context.params.bind(measure.of.key, 'text')}"
+    source = f"(SELECT DISTINCT event.customer_id, {item} AS item FROM event WHERE {rows}) AS event"
+    return source, Value(f"count(*) FILTER (WHERE {usable_sql(measure, 'item')})")
+
+
+def _joined(source: str, holds: str, context: Context, *, absent: bool) -> Fragment:
+    customers = f"SELECT customer_id FROM {source} GROUP BY customer_id HAVING {opaque(holds)}"
     alias = context.alias(customers)
     join = f"LEFT JOIN ({customers}) AS {alias} ON {alias}.customer_id = customer.id"
-    is_absent = absent is not negated
-    return Fragment(f"{alias}.customer_id IS {'NULL' if is_absent else 'NOT NULL'}", (join,))
-
-
-def _from_events(test: EventTest, context: Context) -> tuple[str, str]:
-    rows = f"event WHERE {_events(test, context)}"
-    if test.within is not None:
-        start = test.within.before(context.now, context.zone)
-        rows += f" AND occurred_at > {context.params.bind(start, 'timestamptz')}"
-    rows += f" AND occurred_at <= {context.params.bind(context.now, 'timestamptz')}"
-    return rows, "count(*)" if test.currency is None else "sum(amount)"
-
-
-def _from_totals(test: EventTest, context: Context) -> tuple[str, str]:
-    """Return the stored totals of behaviours less the events after now, which the totals have already."""
-    totals = _named(test.names or (BEHAVIOURS,), context)
-    total, later = "count", "count(*)"
-    if test.currency is not None:
-        totals += f" AND currency = {context.params.bind(test.currency, 'text')}"
-        total, later = "sum", "sum(amount)"
-    now = context.params.bind(context.now, "timestamptz")
-    # One row of `later` per customer stands beside each of the customer's totals: hence max, not sum.
-    rows = (
-        f"customer_event_stat LEFT JOIN (SELECT customer_id, {later} AS part FROM event"
-        f" WHERE {_events(test, context)} AND occurred_at > {now} GROUP BY customer_id) AS later"
-        f" USING (customer_id) WHERE {totals}"
-    )
-    return rows, f"(sum({total}) - coalesce(max(later.part), 0))"
-
-
-def _events(test: EventTest, context: Context) -> str:
-    if test.names:
-        names = _named(test.names, context)
-    else:
-        # Every name is listed in event_type: with it the index on (name, occurred_at) serves all names.
-        names = "behaviour AND name = ANY(ARRAY(SELECT name FROM event_type))"
-    if test.currency is not None:
-        names += f" AND currency = {context.params.bind(test.currency, 'text')}"
-    return names
-
-
-def _named(names: tuple[str, ...], context: Context) -> str:
-    if len(names) == 1:
-        return f"name = {context.params.bind(names[0], 'text')}"
-    return f"name = ANY({context.params.bind(names, 'text[]')})"
+    return Fragment(f"{alias}.customer_id IS {'NULL' if absent else 'NOT NULL'}", (join,))

@@ -3,80 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
+from zhike.conditions.checked import Checked, EventTest, FieldTest, Leaf, Moment, TrendTest, leaves
 from zhike.conditions.compiler.context import Context, Fragment
-from zhike.conditions.compiler.events import event_sql
+from zhike.conditions.compiler.events import event_sql, trend_sql
+from zhike.conditions.compiler.few import few_sql
 from zhike.conditions.compiler.fields import field_sql
-from zhike.conditions.decode import ROOT
-from zhike.conditions.events import event_test
-from zhike.conditions.fields import field_test
-from zhike.conditions.schema import All, AnyOf, Condition, Event, Field, Not
-from zhike.settings import Settings
+from zhike.conditions.compiler.tree import tree_sql
 
 PLANNING = (
     "SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB';"
     " SET LOCAL plan_cache_mode = force_custom_plan"
 )
-"""Settings of the transaction that a statement made here runs in.
+"""Settings of the transaction that a set-based statement made here runs in.
 
 PostgreSQL cannot estimate how many customers a comparison leaves. Where it expects one row it nests
 loops and reads a set of thousands once per customer; hashing costs the same whatever it expects.
 """
+_ONE_WINDOW = PLANNING.replace("SET LOCAL enable_nestloop = off; ", "")
+
+
+def planning(checked: Checked) -> str:
+    """Return the settings of the transaction that a condition's set-based statement runs in.
+
+    Where the condition is one test of events in a window, there is one set to join and nothing to expect too little
+    of: if the window is short, its few customers may be looked up instead of reading all there are.
+
+    Args:
+        checked: The condition.
+    """
+    tests = list(leaves(checked))
+    alone = len(tests) == 1 and isinstance(tests[0], EventTest | TrendTest) and tests[0].within is not None
+    return _ONE_WINDOW if alone else PLANNING
 
 
 def compile_members(
-    condition: Condition, *, select: str, now: datetime, settings: Settings, visible: str
+    checked: Checked, *, select: str, moment: Moment, visible: str, among: Sequence[int] | None = None
 ) -> tuple[str, list[Any]]:
     """Return the statement over the customers for whom a condition holds.
 
     Customers merged into another are never among them.
 
     Args:
-        condition: A decoded condition.
+        checked: A checked condition.
         select: SQL of what is selected from `customer`, each member being one row.
-        now: The aware instant that counts as now; later events are not seen.
-        settings: The deployment's settings.
+        moment: What counts as now, and the deployment's zone.
         visible: SQL predicate over `customer` that the reader's scope gives.
+        among: Ids of the few customers that are asked about, each of whom is then looked at apart; None for
+            everybody, by sets.
 
     Returns:
-        The SQL and the values of its places.
-
-    Raises:
-        BadCondition: If a node's field, operator or value cannot be used; the message has its path.
+        The SQL and the values of its places. The SQL ends with its WHERE clause, to which an AND, ORDER BY
+        or LIMIT may be added with further places.
     """
-    context = Context(now, settings)
-    fragment = _node(condition, context, ROOT, negated=False)
+    context = Context(moment)
+    where = f"customer.merged_into IS NULL AND ({visible})"
+    if among is None:
+        fragment = tree_sql(checked, lambda leaf, negated: leaf_sql(leaf, context, negated=negated))
+    else:
+        where += f" AND customer.id = ANY({context.params.bind(tuple(among), 'bigint[]')})"
+        fragment = tree_sql(checked, lambda leaf, negated: few_sql(leaf, context, negated=negated))
     source = " ".join(["customer", *dict.fromkeys(fragment.joins)])
-    where = f"customer.merged_into IS NULL AND ({visible}) AND {fragment.predicate}"
-    return f"SELECT {select} FROM {source} WHERE {where}", context.params.values
+    return f"SELECT {select} FROM {source} WHERE {where} AND {fragment.predicate}", context.params.values
 
 
-def compile_count(condition: Condition, *, now: datetime, settings: Settings, visible: str) -> tuple[str, list[Any]]:
-    """Return the statement that counts a condition's members; see `compile_members`."""
-    return compile_members(condition, select="count(*)", now=now, settings=settings, visible=visible)
+def leaf_sql(leaf: Leaf, context: Context, *, negated: bool) -> Fragment:
+    """Return the SQL of a leaf, or of its negation, over all customers.
 
-
-def _node(node: Condition, context: Context, path: str, *, negated: bool) -> Fragment:
-    """Return a node's SQL; negation is handed down to the leaves, since SQL's null is not two-valued."""
-    match node:
-        case Not():
-            return _node(node.of, context, f"{path}.of", negated=not negated)
-        case Field():
-            return field_sql(field_test(node, path, context.zone), context, negated=negated)
-        case Event():
-            return event_sql(event_test(node, path, context.currency), context, negated=negated)
-        case All() | AnyOf():
-            parts = [_node(part, context, f"{path}.of[{index}]", negated=negated) for index, part in enumerate(node.of)]
-            return _combined(parts, conjunction=isinstance(node, All) is not negated)
-
-
-def _combined(parts: Sequence[Fragment], *, conjunction: bool) -> Fragment:
-    if not parts:
-        return Fragment("true" if conjunction else "false")
-    word = " AND " if conjunction else " OR "
-    return Fragment(
-        predicate=f"({word.join(part.predicate for part in parts)})",
-        joins=tuple(join for part in parts for join in part.joins),
-    )
+    Args:
+        leaf: The leaf.
+        context: The statement's.
+        negated: Whether it stands under an odd number of `not`.
+    """
+    match leaf:
+        case FieldTest():
+            return field_sql(leaf, context, negated=negated)
+        case EventTest():
+            return event_sql(leaf, context, negated=negated)
+        case _:
+            return trend_sql(leaf, context, negated=negated)

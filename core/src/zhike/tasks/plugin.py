@@ -1,0 +1,46 @@
+"""What tasks register: their event types, routes, job and customer rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zhike.contracts import ConditionField, CustomerRows, EventType, Job, Route
+from zhike.hooks import hookimpl
+from zhike.i18n import text
+from zhike.tasks.api import ROUTES
+from zhike.tasks.facts import EVENT_TYPES
+from zhike.tasks.jobs import JOBS
+
+CLAIMS = ("task",)
+
+
+@hookimpl
+def register_event_types() -> Sequence[EventType]:
+    """Register what happens to tasks."""
+    return EVENT_TYPES
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    """Register the API of tasks."""
+    return ROUTES
+
+
+@hookimpl
+def register_jobs() -> Sequence[Job]:
+    """Register reminders."""
+    return JOBS
+
+
+@hookimpl
+def register_customer_rows() -> Sequence[CustomerRows]:
+    """Register that a task goes with its customer."""
+    return [CustomerRows(table="task")]
+
+
+@hookimpl
+def register_condition_fields() -> Sequence[ConditionField]:
+    """Register how much is to be done for a customer."""
+    changes = ("task.created", "task.completed", "task.cancelled", "task.reopened")
+    label = text("Open tasks")
+    return [ConditionField(key="tasks.open", label=label, type="number", relation="task_open", changed_by=changes)]
