@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from zhike.orm import Database
     from zhike.platform import Platform
+    from zhike.testing.databases import Server
 
 MakePlatform = Callable[..., "Platform"]
 MakeToken = Callable[..., Awaitable[str]]
@@ -104,3 +107,13 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.stop(kill=True)
+
+
+@pytest.fixture(scope="module")
+def filled_url(request: pytest.FixtureRequest, database_server: Server) -> Iterator[str]:
+    """The URL of a database that the module's `fill(url)` has filled; its tests leave it as it is."""
+    url = database_server.create(plugins=())
+    with ThreadPoolExecutor(max_workers=1) as thread:  # a module's fixture may find a loop running
+        thread.submit(asyncio.run, request.module.fill(url)).result()
+    yield url
+    database_server.drop(url)

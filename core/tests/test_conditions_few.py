@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,7 +39,7 @@ FROM event, LATERAL (VALUES (name), ('*')) AS kinds (kind) WHERE behaviour GROUP
 """
 
 
-async def _fill(url: str) -> None:
+async def fill(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f"INSERT INTO customer (id) SELECT generate_series(1, {CUSTOMERS})")
@@ -56,15 +54,6 @@ async def _fill(url: str) -> None:
         await connection.execute("VACUUM (ANALYZE)")
     finally:
         await connection.close()
-
-
-@pytest.fixture(scope="module")
-def filled_url(database_server: Any) -> Iterator[str]:
-    url = database_server.create(plugins=())
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(asyncio.run, _fill(url)).result()
-    yield url
-    database_server.drop(url)
 
 
 @pytest.fixture

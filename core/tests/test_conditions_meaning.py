@@ -1,9 +1,7 @@
 """What each operator and measure means, on customers and events small enough to see the answer."""
 
-import asyncio
 import itertools
 import json
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -72,7 +70,7 @@ EVENTS = [
 PLATFORM = {"customer.updated"}
 
 
-async def _fill(url):
+async def fill(url):
     connection = await asyncpg.connect(url)
     try:
         await connection.executemany(
@@ -99,15 +97,6 @@ async def _fill(url):
         await connection.execute("INSERT INTO event_type SELECT DISTINCT name, behaviour FROM event")
     finally:
         await connection.close()
-
-
-@pytest.fixture(scope="module")
-def filled_url(database_server):
-    url = database_server.create(plugins=())
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(asyncio.run, _fill(url)).result()
-    yield url
-    database_server.drop(url)
 
 
 async def members(url, condition, at=NOW, settings=SETTINGS):

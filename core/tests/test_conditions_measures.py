@@ -1,9 +1,7 @@
 """What measures, `where` and trends mean, on events few enough to see the answer."""
 
-import asyncio
 import itertools
 import json
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,7 +59,7 @@ EVENTS = [
 ]
 
 
-async def _fill(url):
+async def fill(url):
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("INSERT INTO customer (id) SELECT generate_series(1, 6)")
@@ -85,15 +83,6 @@ async def _fill(url):
         await connection.execute("INSERT INTO event_type SELECT DISTINCT name, behaviour FROM event")
     finally:
         await connection.close()
-
-
-@pytest.fixture(scope="module")
-def filled_url(database_server):
-    url = database_server.create(plugins=())
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(asyncio.run, _fill(url)).result()
-    yield url
-    database_server.drop(url)
 
 
 async def members(url, condition, *, now=NOW, settings=SHANGHAI, among=None):

@@ -1,8 +1,6 @@
 """What PostgreSQL does with a compiled condition: each set is read once, whatever the planner expects."""
 
-import asyncio
 import json
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +46,7 @@ CONDITIONS = {
 }
 
 
-async def _fill(url):
+async def fill(url):
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(
@@ -68,15 +66,6 @@ async def _fill(url):
         )
     finally:
         await connection.close()
-
-
-@pytest.fixture(scope="module")
-def filled_url(database_server):
-    url = database_server.create(plugins=())
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(asyncio.run, _fill(url)).result()
-    yield url
-    database_server.drop(url)
 
 
 def compiled(condition):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +24,6 @@ from zhike.contracts import ConditionField
 from zhike.hooks import hookimpl
 from zhike.platform import assemble
 from zhike.settings import Settings
-from zhike.testing.databases import Server
 
 NOW = datetime(2026, 3, 14, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -75,7 +72,7 @@ FIELDS = registered(
 FIELDS_OF = Fields(assemble({"probe": SimpleNamespace(register_condition_fields=hookimpl(lambda: FIELDS))}).registry)
 
 
-async def _fill(url: str) -> None:
+async def fill(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(TABLES)
@@ -87,15 +84,6 @@ async def _fill(url: str) -> None:
         await connection.copy_records_to_table("probe_base", records=BASE)
     finally:
         await connection.close()
-
-
-@pytest.fixture(scope="module")
-def filled_url(database_server: Server) -> Iterator[str]:
-    url = database_server.create(plugins=())
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(asyncio.run, _fill(url)).result()
-    yield url
-    database_server.drop(url)
 
 
 @pytest.fixture

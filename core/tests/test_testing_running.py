@@ -197,3 +197,9 @@ def test_a_plugin_with_a_mistake_is_told(database_server: Server, tmp_path: Path
     (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
     with pytest.raises(RuntimeError, match="broken: its import failed: ModuleNotFoundError"):
         database_server.create(plugins=(), hooks=tmp_path)
+
+
+async def test_plugins_can_be_listed_where_they_were_given_to_the_process(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/plugins")
+    assert [item["name"] for item in answer.json()["items"]] == ["probe"], answer.text
+    assert (await client.post("/api/v1/plugins/nobody/enable", json={})).status_code == 404

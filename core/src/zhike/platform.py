@@ -86,10 +86,6 @@ def _silent(_: str) -> None:
     """Tell nobody."""
 
 
-def _blind() -> Look:
-    raise NotImplementedError("the plugins of this process were given to it")
-
-
 @dataclass(kw_only=True)
 class Platform:
     """What one process works with.
@@ -103,7 +99,7 @@ class Platform:
         problems: What is wrong with those that do not.
         generation: The number of the set of plugins, which counts up when that changes.
         codes: The enabled plugins it found, running or not, each with the fingerprint of its code.
-        look: Looks at what is installed by now.
+        look: Looks at what is installed by now; None where plugins are given to the process, as in tests.
         circuits: Hooks switched off after repeated failures, in all processes; None for a process of its own.
         announce: Tells the other processes after a commit that there is news on a topic: `log`, `jobs` or
             `plugins`. It returns at once and never raises.
@@ -117,7 +113,7 @@ class Platform:
     problems: Sequence[Problem] = ()
     generation: int = 0
     codes: Mapping[str, str] = field(default_factory=dict)
-    look: Callable[[], Look] = _blind
+    look: Callable[[], Look] | None = None
     circuits: StoredCircuits | None = None
     announce: Callable[[str], None] = _silent
 

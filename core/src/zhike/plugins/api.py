@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 from zhike import wire
 from zhike.access.roles import PLUGINS_MANAGE, PLUGINS_READ
 from zhike.api import Call, PageQuery, Route
-from zhike.plugins import overview, switching
+from zhike.plugins import overview, service, switching
 from zhike.plugins.schemas import Changed, EnableRequest, PluginsAnswer
 
 _PLACES = {"name": "The plugin's name", "hook": "The hook's name"}
@@ -22,7 +21,7 @@ async def list_plugins(call: Call, _: PageQuery) -> PluginsAnswer:
 async def enable_plugin(call: Call) -> Changed:
     """Enable a plugin, or have its present code loaded; the processes do that when they have started anew."""
     request = wire.decode(call.body, call.body_type, EnableRequest)
-    look = await asyncio.to_thread(call.host.platform.look)
+    look = await service.look(call.host.platform)
     changed = await switching.enable(call.db, call.actor, call.path["name"], request.resume, look)
     call.host.platform.announce("plugins")
     return Changed(changed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -34,7 +33,7 @@ _PAUSED = "SELECT name, pause_reason FROM consumer WHERE state = 'paused'"
 
 async def overview(platform: Platform, locale: str) -> PluginsAnswer:
     """Return every plugin that is installed or known, by name, in the reader's language."""
-    look = await asyncio.to_thread(platform.look)
+    look = await service.look(platform)
     async with platform.db.connection() as connection:
         items = await entries(connection, look, locale)
         generation = await service.generation(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from zhike.orm import Connection
+    from zhike.platform import Platform
 
 FIRST_PARTY = ("imports",)
 """Plugins of this repository, in distributions `zhike-<name>`, which are enabled when they are first seen."""
@@ -72,6 +74,11 @@ class Look(msgspec.Struct, frozen=True):
                 before, distribution=each.distribution, version=each.version, installed=True
             )
         return dict(sorted(seen.items()))
+
+
+async def look(platform: Platform) -> Look:
+    """Look at what is installed on this machine by now; at nothing where the plugins were given to the process."""
+    return await asyncio.to_thread(platform.look) if platform.look else Look((), {})
 
 
 class Running(msgspec.Struct, frozen=True):

@@ -24,7 +24,13 @@ _PLACES = """
 SELECT batch_id, id FROM unnest($1::text[]) WITH ORDINALITY AS n (message_id, place) JOIN event USING (message_id)
 ORDER BY place
 """
-_WAITS = "SELECT EXISTS (SELECT FROM consumer_cursor WHERE retry_at > now())"
+# Also when the time has come: it may have come since the consumers were last looked after.
+_WAITS = """
+SELECT EXISTS (
+  SELECT FROM consumer_cursor AS k JOIN consumer AS c ON c.name = k.consumer
+  WHERE k.retry_at IS NOT NULL AND c.state = 'running' AND c.name = ANY($1::text[])
+)
+"""
 _FAILURES = """
 SELECT format('dead letter of %s: %s: %s', consumer, event_name, error) FROM dead_letter
 UNION ALL
@@ -96,7 +102,7 @@ async def run_until_idle(platform: Platform, *, seconds: float = 30.0) -> None:
 async def _waits(platform: Platform) -> bool:
     """Tell whether a consumer is to try something again, after a pause."""
     async with platform.db.connection() as connection:
-        waits: bool = await connection.fetchval(_WAITS)
+        waits: bool = await connection.fetchval(_WAITS, platform.hooks.implementers("on_events_recorded"))
     if waits:
         await asyncio.sleep(0.02)
     return waits
