@@ -24,8 +24,8 @@ setup: $(VENV)/.installed ## install everything into .venv
 demo: setup ## start Zhike on a sample company
 	$(BIN)/zhike demo
 
-test: setup ## run the tests on the embedded database
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup
+test: setup ## run the tests on the embedded database, but for the heaviest, which CI runs
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m "not heavy"
 
 faults: setup ## run the fault tests at full size
 	ZHIKE_FAULT_SCALE=1 $(BIN)/python -m pytest -m faults -s --timeout 1800

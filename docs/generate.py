@@ -44,7 +44,8 @@ def api_page() -> str:
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     lines = [f"## {method.upper()} {path}\n", operation.get("description") or operation["summary"], ""]
     permission = operation.get("x-permission")
-    lines.append(f"Permission: `{permission}`.\n" if permission else "Anybody may call it.\n")
+    anybody = "Whoever has logged in may call it." if operation["security"] else "Anybody may call it."
+    lines.append(f"Permission: `{permission}`.\n" if permission else f"{anybody}\n")
     if operation.get("parameters"):
         lines += ["| parameter | in | type | |", "|---|---|---|---|"]
         for one in operation["parameters"]:
@@ -92,7 +93,8 @@ def _kind(schema: dict[str, Any]) -> str:
     if isinstance(kind, list):
         return " or ".join(kind)
     if kind == "array":
-        return f"list of {_kind(schema.get('items', {}))}"
+        items = [_kind(one) for one in schema.get("prefixItems", ())]
+        return f"[{', '.join(items)}]" if items else f"list of {_kind(schema.get('items', {}))}"
     return f"{kind} ({schema['format']})" if "format" in schema else str(kind)
 
 

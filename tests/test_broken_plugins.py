@@ -125,6 +125,7 @@ def check_poisoned(client: httpx.Client, source: Source) -> None:
     wait_for(lambda: lag(client, source), 0)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("source", BROKEN, ids=lambda source: source.name)
 @pytest.mark.timeout(900)
 def test_a_broken_plugin_hurts_nobody_else(
@@ -175,6 +176,7 @@ def check_families(here: Installation, client: httpx.Client) -> None:
     assert here.run("token", "create", "more", "--role", "viewer").returncode == 0
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(900)
 def test_all_of_them_at_once(installed: dict[str, Path], database_url: str, tmp_path: Path) -> None:
     sources = [source for source in BROKEN if source.name != "duplicate"]

@@ -19,7 +19,7 @@ from zhike.conditions.measured import MEASURES
 from zhike.conditions.schema import Node
 from zhike.platform import assemble, core_plugins
 from zhike.settings import load
-from zhike_imports.columns.mapping import KEYED, SINGLE
+from zhike_imports.columns.mapping import TARGETS
 
 
 def api_routes() -> list[Route]:
@@ -72,7 +72,7 @@ def test_roles_and_import_targets_are_documented() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     assert not [role for role in ROLES if f"| `{role}` |" not in operations]
     imports = (ROOT / "docs" / "import.md").read_text(encoding="utf-8")
-    named = [*SINGLE, *(f"{kind}:<" for kind in KEYED), "ignore", "occurred_at"]
+    named = {name for each in TARGETS.values() for name in (*each.single, *(f"{kind}:<" for kind in each.keyed))}
     assert not [target for target in named if f"`{target}" not in imports]
 
 

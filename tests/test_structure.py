@@ -63,9 +63,9 @@ def test_the_median_module_is_short() -> None:
 
 
 def test_the_core_stays_within_its_budget() -> None:
-    # zhike.testing is what tests are made of, and runs nowhere else. The figure is explained in docs/decisions/0003.
+    # zhike.testing is what tests are made of, and runs nowhere else. The figure is explained in docs/decisions/0004.
     counted = [path for path in MODULES if CORE in path.parents and CORE / "testing" not in path.parents]
-    assert sum(code_lines(path) for path in counted) <= 15_200
+    assert sum(code_lines(path) for path in counted) <= 22_000
 
 
 def test_the_tools_know_every_package() -> None:

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from zhike_bench.bars import BARS, Row
-from zhike_bench.rows import ROWS, Measured, changed, everybody
+from zhike_bench.rows import ROWS, Measured, changed, everybody, search
 from zhike_bench.segments import RULES
 from zhike_bench.stage import Stage
 from zhike_limits.tickets import RedisServer
@@ -100,6 +100,9 @@ class TestRows:
         assert half.product <= most.product
         assert half.limit <= most.limit
 
+    async def test_n1_types_five_sorts_of_queries(self, stage: Stage) -> None:
+        await measure(stage, "N1", list(search.VARIANTS))
+
     async def test_s3_compares_few_with_all(self, stage: Stage) -> None:
         await measure(stage, "S3a", list(changed.TOTALS))
         await measure(stage, "S3b", list(changed.EVENTS))
@@ -107,6 +110,7 @@ class TestRows:
             stored = await connection.fetchval("SELECT count(*) FROM event WHERE behaviour")
             assert await connection.fetchval("SELECT sum(count) FROM customer_event_stat WHERE name = '*'") == stored
 
+    @pytest.mark.heavy
     async def test_s1_and_s2_ask_every_measure_over_every_window(
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:

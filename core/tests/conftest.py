@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from pytest_asyncio import fixture as async_fixture
 
 from zhike.settings import Settings
 
 if TYPE_CHECKING:
     # Imported where they are used: most tests need no web application.
+    import httpx
 
+    from zhike._host.web.app import Application
+    from zhike.access.roles import Rule, Scope
     from zhike.orm import Database
     from zhike.platform import Platform
     from zhike.testing.databases import Server
 
 MakePlatform = Callable[..., "Platform"]
 MakeToken = Callable[..., Awaitable[str]]
+Command = Callable[..., Awaitable[tuple[int, str]]]
 
 
 @pytest.fixture
@@ -59,6 +67,75 @@ def make_platform(settings: Settings) -> MakePlatform:
         return Platform(settings=settings, db=db, hooks=assembled.hooks, registry=assembled.registry, announce=announce)
 
     return make
+
+
+@pytest.fixture
+def command(tmp_path: Path, database_url: str) -> Command:
+    """Runs `zhike` on the test's database and the ring of `platform`; returns its status and all it says."""
+    from click.testing import CliRunner
+
+    from zhike._host.cli.main import cli
+    from zhike.errors import ZhikeError
+
+    given = {"ZHIKE_DATABASE_URL": database_url, "ZHIKE_DATA": str(tmp_path), "ZHIKE_LOCALE": "en"}
+
+    async def run(*arguments: str, **environment: str) -> tuple[int, str]:
+        result = await asyncio.to_thread(CliRunner().invoke, cli, arguments, env={**given, **environment})
+        error = result.exception
+        assert error is None or isinstance(error, SystemExit | ZhikeError), result.exc_info
+        told = error.message.render("en") if isinstance(error, ZhikeError) else ""
+        return result.exit_code, result.output + told
+
+    return run
+
+
+_NONE: Mapping[str, Rule] = MappingProxyType({})
+
+
+class As(Protocol):
+    """Makes clients that act with a role of their own."""
+
+    async def __call__(
+        self, permissions: Mapping[str, Scope], rules: Mapping[str, Rule] = ..., *, user: int | None = None
+    ) -> httpx.AsyncClient:
+        """Return a client with exactly these permissions and rules, by a token of `user` or of nobody."""
+
+
+@async_fixture
+async def acting(app: Application, platform: Platform) -> AsyncIterator[As]:
+    """Makes clients that act with roles of their own: `await acting({"customers.read": "own"}, user=1)`."""
+    import httpx
+
+    from zhike.access import own_roles, tokens, user_changes
+    from zhike.access.actor import Actor
+    from zhike.access.schemas import UserChange
+
+    operator = Actor.command("test")
+    async with AsyncExitStack() as stack:
+        made = itertools.count()
+
+        async def act(
+            permissions: Mapping[str, Scope],
+            rules: Mapping[str, Rule] = MappingProxyType({}),
+            *,
+            user: int | None = None,
+        ) -> httpx.AsyncClient:
+            name, directory = f"role-{next(made)}", platform.directory
+            new = own_roles.NewRole(name=name, label=name, permissions=dict(permissions), rules=dict(rules))
+            await own_roles.create(platform.db, operator, new, directory)
+            if user is not None:
+                await user_changes.change(platform.db, operator, user, UserChange(role=name), directory=directory)
+            _, secret = await tokens.create(
+                platform.db, operator, name, name, kind="admin", user_id=user, directory=directory
+            )
+            client = httpx.AsyncClient(
+                transport=httpx.ASGITransport(app),  # type: ignore[arg-type]  # two descriptions of ASGI
+                base_url="http://zhike",
+                headers={"authorization": f"Bearer {secret}"},
+            )
+            return await stack.enter_async_context(client)
+
+        yield act
 
 
 class RedisServer:

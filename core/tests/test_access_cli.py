@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from zhike._host.cli.main import cli
-from zhike.access.tokens import TokenCache
-from zhike.errors import NotFound, Refused
+from zhike.access import own_roles, teams
+from zhike.access.actor import Actor
+from zhike.access.directory import Directory
+from zhike.errors import BadRequest, NotFound, Refused
 from zhike.orm import Database
 
 Run = Callable[..., Result]
@@ -31,7 +33,7 @@ def role_of(url: str, secret: str) -> str | None:
     async def find() -> str | None:
         database = await Database.open(url)
         try:
-            actor = await TokenCache(database).find(secret)
+            actor = await Directory(database).find(secret)
         finally:
             await database.close()
         return actor.role if actor else None
@@ -70,6 +72,40 @@ def test_a_user_with_a_password_from_standard_input(run: Run) -> None:
     assert run("user", "disable", "li.na").exit_code == 0
 
     assert "disabled" in run("user", "list").output
+
+
+def test_a_user_of_a_team_with_a_new_password_and_a_token(run: Run, database_url: str) -> None:
+    async def prepare() -> None:
+        database = await Database.open(database_url)
+        operator, directory = Actor.command("test"), Directory(database)
+        await teams.create(database, operator, teams.NewTeam("North"))
+        new = own_roles.NewRole(name="desk", label="Desk", permissions={"customers.read": "own"})
+        await own_roles.create(database, operator, new, directory)
+        await database.close()
+
+    asyncio.run(prepare())
+    first, second = "马 电池 订书钉!!", "tulip quarry 77"
+    stdin = ("--password-stdin",)
+    made = run("user", "create", "li.na", "--role", "desk", "--team", "1", *stdin, stdin=f"{first}\n")
+    assert made.output == "created user 1 li.na desk\n"
+    refused = run("user", "create", "wang", "--role", "desk", "--team", "9", *stdin, stdin=f"{first}\n")
+    assert isinstance(refused.exception, BadRequest)
+    changed = run("user", "password", "li.na", *stdin, stdin=f"{second}\n")
+    assert (changed.exit_code, second in changed.output) == (0, False)
+    assert isinstance(run("user", "password", "nobody", *stdin, stdin=f"{second}\n").exception, NotFound)
+    secret = run("token", "create", "hers", "--role", "admin", "--user", "li.na").output.split()[-1]
+
+    async def acts() -> Actor | None:
+        database = await Database.open(database_url)
+        try:
+            return await Directory(database).find(secret)
+        finally:
+            await database.close()
+
+    actor = asyncio.run(acts())
+    assert actor is not None
+    assert (actor.user_id, actor.permissions, actor.teams) == (1, {"customers.read"}, {1})
+    assert actor.scope("customers.read") == "own"
 
 
 def test_a_password_is_asked_for_twice_and_not_echoed(run: Run) -> None:

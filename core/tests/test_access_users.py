@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from argon2 import PasswordHasher
 
-from zhike.access import users
+from zhike.access import new_users, user_changes, users
 from zhike.access.actor import Actor
+from zhike.access.schemas import User
 from zhike.errors import BadRequest, Conflict, NotFound
 from zhike.orm import Database
 
@@ -14,9 +15,9 @@ OPERATOR = Actor.command("user")
 PASSWORD = "正确的马电池订书钉"[:8] + "!!"
 
 
-async def create(database: Database, **changed: str) -> users.User:
+async def create(database: Database, **changed: str) -> User:
     arguments = {"login": "li.na", "name": "李娜", "role": "agent", "password": PASSWORD, **changed}
-    return await users.create(database, OPERATOR, **arguments)
+    return await new_users.create(database, OPERATOR, **arguments)
 
 
 async def test_a_user_has_an_argon2_password_and_an_audit_row(database: Database) -> None:
@@ -42,14 +43,14 @@ async def test_a_login_is_taken_once(database: Database) -> None:
 
 async def test_a_disabled_user_stays_listed(database: Database) -> None:
     await create(database)
-    await users.disable(database, OPERATOR, "Li.Na")
+    await user_changes.disable(database, OPERATOR, "Li.Na")
 
     (user,) = await users.list_(database)
     assert user.disabled_at is not None
     with pytest.raises(NotFound):
-        await users.disable(database, OPERATOR, "li.na")
+        await user_changes.disable(database, OPERATOR, "li.na")
     with pytest.raises(NotFound):
-        await users.disable(database, OPERATOR, "nobody")
+        await user_changes.disable(database, OPERATOR, "nobody")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,7 @@ async def test_a_disabled_user_stays_listed(database: Database) -> None:
         {"login": "a" * 101},
         {"login": "'; DROP TABLE app_user; --"},
         {"name": ""},
+        {"name": " \u3000"},
         {"name": "a\x00b"},
         {"role": "root"},
         {"password": "123456789"},

@@ -27,10 +27,10 @@ def zhike(*arguments: str, url: str, data: Path) -> subprocess.CompletedProcess[
 def test_command(empty_database_url, tmp_path):
     checked = zhike("migrate", "--check", url=empty_database_url, data=tmp_path)
     assert (checked.returncode, checked.stderr) == (1, "")
-    assert checked.stdout.splitlines()[0] == "pending customers_0001_first"
+    assert checked.stdout.splitlines()[0] == "pending plugins_0001_first"
     first = zhike("migrate", url=empty_database_url, data=tmp_path)
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.splitlines()[0] == "migrated customers_0001_first"
+    assert first.stdout.splitlines()[0] == "migrated plugins_0001_first"
     for arguments in (["migrate"], ["migrate", "--check"]):
         again = zhike(*arguments, url=empty_database_url, data=tmp_path)
         assert (again.returncode, again.stdout, again.stderr) == (0, "The database is up to date.\n", "")

@@ -64,7 +64,7 @@ async def test_text_keys_compare_by_code_point(database):
             "WHERE table_schema = 'public' AND collation_name = 'C'"
         )
     assert {row["name"] for row in rows} == {
-        *("identity.namespace", "identity.value"),
+        *("identity.namespace", "identity.value", "customer_field.key", "customer_relation.kind"),
         *("event.message_id", "event.name", "event.currency"),
         *("customer_event_stat.name", "customer_event_stat.currency", "event_type.name"),
         *("consumer.name", "consumer_cursor.consumer", "consumer_attempt.consumer"),
@@ -73,7 +73,11 @@ async def test_text_keys_compare_by_code_point(database):
         *("calendar.name", "calendar_day.calendar"),
         *("schedule.name", "schedule.job", "schedule.plugin", "task.key", "task.status"),
         *("plugin.name", "circuit.plugin", "circuit.hook", "process.id"),
+        *("role.name", "role_permission.role", "role_permission.permission", "field_rule.role", "field_rule.field"),
+        *("secret.plugin", "secret.name"),
+        "customer_search.tokens",
         *("customer_rows.plugin", "customer_rows.table_name", "customer_rows.column_name"),
+        *("customer_merge_row.table_name", "customer_merge_row.column_name"),
     }
 
 

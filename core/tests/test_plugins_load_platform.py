@@ -360,7 +360,9 @@ async def test_a_process_of_its_own_finds_what_is_on_its_path(
     make_distribution(site, "exits", {"broken_exits.py": "import os\nos._exit(1)\n"})
     await enable(database, "stamps", "exits")
     async with database.connection() as connection:
-        await connection.execute("INSERT INTO plugin (name, enabled) VALUES ('imports', false)")
+        await connection.execute(
+            "INSERT INTO plugin (name, enabled) VALUES ('exports', false), ('imports', false), ('privacy', false)"
+        )
     (hooks / "msgspec.py").write_text("raise SystemExit\n")
     program = f"""
 import uvloop

@@ -19,7 +19,7 @@ from zhike.i18n import text
 from zhike.orm import Database
 from zhike.platform import Problem
 from zhike.plugins import service, switching
-from zhike.plugins.circuits import LIMIT, REFRESH_SECONDS, StoredCircuits
+from zhike.plugins.circuits import LIMIT, REFRESH_SECONDS, StoredCircuits, close_circuit
 from zhike.plugins.service import Installed
 
 FILE = Installed(name="note")
@@ -48,12 +48,14 @@ async def test_only_our_own_and_the_folders_are_enabled_when_first_seen(database
         FILE,
         OTHER,
         Installed(name="imports", distribution="Zhike-Imports", version="1"),
+        Installed(name="privacy", distribution="zhike-privacy", version="1"),
         Installed(name="exports", distribution="zhike-imports", version="1"),
     )
     assert {name: plugin.enabled for name, plugin in seen.items()} == {
         "note": True,
         "tagging": False,
         "imports": True,
+        "privacy": True,
         "exports": False,
     }
     assert seen["tagging"].version == "1.0"
@@ -249,12 +251,12 @@ async def test_try_again(start, database: Database, monkeypatch: pytest.MonkeyPa
     fail(one, LIMIT)
     await one.step()
     await other.step()
-    await switching.close_circuit(database, ACTOR, "tagging", "provide_health")
+    await close_circuit(database, ACTOR, "tagging", "provide_health")
     for circuits in (one, other):
         circuits.wake()
         await until(lambda circuits=circuits: not circuits.is_open("tagging", "provide_health"))
     with pytest.raises(NotFound, match="No such hook of the plugin tagging is switched off"):
-        await switching.close_circuit(database, ACTOR, "tagging", "provide_health")
+        await close_circuit(database, ACTOR, "tagging", "provide_health")
     fail(other, LIMIT - 1)
     assert not other.is_open("tagging", "provide_health")
     fail(other, 1)

@@ -54,6 +54,7 @@ async def one_runner(installation: Installation) -> psutil.Process:
     return found[0]
 
 
+@pytest.mark.heavy
 async def test_t5_redis_fails_under_load(make: Make, redis_server: RedisServer) -> None:
     installation = make(ZHIKE_REDIS_URL=redis_server.url)
     installation.start()
@@ -91,6 +92,7 @@ async def test_t5_redis_fails_under_load(make: Make, redis_server: RedisServer) 
     assert installation.runners() == [runner]
 
 
+@pytest.mark.heavy
 async def test_t6_redis_is_absent(make: Make, redis_server: RedisServer) -> None:
     installation = make(ZHIKE_REDIS_URL=redis_server.url)
     installation.start()
@@ -150,6 +152,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.heavy
 async def test_t18_the_disk_is_full(small_disk: Path) -> None:
     installation = Installation(small_disk / "data", PROBE)
     installation.log = small_disk.parent / "server.log"
@@ -190,6 +193,7 @@ async def on_events_recorded(events, mode, work):
 )
 
 
+@pytest.mark.heavy
 async def test_a_plugin_that_blocks_the_runner_has_it_replaced_and_the_rest_goes_on(make: Make) -> None:
     installation = make(POISON, ZHIKE_HOOK_SECONDS="0.5")
     installation.start()

@@ -14,7 +14,7 @@ from zhike.access.actor import Actor
 from zhike.api import MAX_ID
 from zhike.errors import NotFound
 from zhike.tasks import lists
-from zhike.tasks.schemas import TasksQuery
+from zhike.tasks.query import TasksQuery
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

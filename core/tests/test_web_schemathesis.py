@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from zhike._host.web.app import create_app
 from zhike.access import tokens
 from zhike.access.actor import Actor
-from zhike.api import Route
+from zhike.api import API, Route
 from zhike.orm import Database
 from zhike.platform import assemble, core_plugins
 from zhike.settings import Settings
@@ -34,7 +34,9 @@ def api_routes() -> list[Route]:
 
 
 SCALE = float(os.environ.get("ZHIKE_FAULT_SCALE", "0.1"))
-CASES = int(500 * SCALE)  # of each kind, for each operation
+CASES = 500 if SCALE >= 1 else int(150 * SCALE)  # of each kind, for each operation
+HASHING = {f"POST {API}/session", f"POST {API}/users"}
+"""What makes argon2id hashes of 64 MiB, of which few will do; tests of their own ask for more."""
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -75,7 +77,7 @@ def test_answers_are_as_described(described: schemathesis.BaseSchema, secret: st
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @hypothesis_settings(
-            max_examples=CASES,
+            max_examples=max(1, CASES // 5 if operation.label in HASHING else CASES),
             derandomize=True,
             database=None,
             deadline=None,

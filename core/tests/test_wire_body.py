@@ -186,6 +186,15 @@ def test_what_is_allowed_is_told_wherever_it_stands(body: bytes, english: str, c
     assert (str(caught.value.message), caught.value.message.render("zh_CN")) == (english, chinese)
 
 
+@pytest.mark.parametrize("escape", [rb"\ud8", rb"\uzzzz", rb"\q"])
+def test_a_broken_escape_is_told_in_the_readers_language(escape: bytes) -> None:
+    with pytest.raises(BadRequest) as caught:
+        wire.decode(b'"' + escape + b'" ', "json", str)
+    detail = caught.value.message.render("zh_CN").partition("（")[2]
+    assert [word for word in detail.split() if word.isascii() and len(word) > 6] == []
+    assert detail
+
+
 @pytest.mark.parametrize("half", [rb"\ud800", rb"\udbff", rb"a\ud83d"])
 def test_half_a_surrogate_pair_is_not_taken_for_the_end(half: bytes) -> None:
     assert refusal(b'{"number":1,"notes":{"a":"' + half + b'"}}').startswith(("body: it has half", "body: malformed"))

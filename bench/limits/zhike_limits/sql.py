@@ -116,6 +116,14 @@ INSERT_EVENTS = f"""
     FROM {_GIVEN.format(third="$3::bigint[]")} AS e (message_id, name, customer_id, {_REST})
     ON CONFLICT (message_id) DO NOTHING
 """
+# $1 customers get $2 events each, in batches of their own.
+VISIT = f"""
+    INSERT INTO event ({_EVENT_COLUMNS})
+    SELECT -1000000000 - n, gen_random_uuid()::text, 'page.view', true, c, c, c % 64, now() - n * interval '1 hour',
+           now(), NULL, NULL, '{{"path": "/p"}}', 'web', 'system', true
+    FROM unnest($1::bigint[]) AS c, generate_series(1, $2::int) AS n
+"""
+MOVE = "UPDATE event SET customer_id = $2 WHERE customer_id = $1"
 CUSTOMER = "SELECT * FROM customer WHERE id = $1"
 CUSTOMERS = """
     SELECT c.id, c.kind, c.name, c.phone, c.email, c.company, c.stage, c.owner, c.team, c.attributes,
@@ -226,6 +234,20 @@ async def pages(pool: Pool, before: Iterable[int], limit: int, workers: int) -> 
 
     wanted = list(before)
     return len(wanted) / await timed(one, wanted, workers)
+
+
+async def visit(connection: Connection, customers: list[int], events: int) -> None:
+    """Give each of the customers so many events more; any database with the columns of the reference schema will do."""
+    await connection.execute(VISIT, customers, events)
+
+
+async def move(pool: Pool, pairs: Iterable[tuple[int, int]]) -> float:
+    """Give the events of the first customer of each pair to the second and return the seconds it took."""
+    begun = time.perf_counter()
+    async with pool.acquire() as connection:
+        for loser, winner in pairs:
+            await connection.execute(MOVE, loser, winner)
+    return time.perf_counter() - begun
 
 
 async def scan(pool: Pool, expected: int) -> float:

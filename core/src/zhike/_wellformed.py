@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from zhike import wire
-from zhike.api import Public
+from zhike.api import Personal, Public
 from zhike.conditions.check import ops_of
 from zhike.conditions.checked import Relation
 from zhike.contracts import ConditionField, EventType, Job, Route, Schedule
@@ -91,9 +91,14 @@ def check_references(registered: Mapping[str, Sequence[Any]], permissions: Set[s
             raise Misuse(problem)
     known = permissions | {permission.key for permission in registered.get("permissions", ())}
     for route in registered.get("routes", ()):
-        if not isinstance(route.permission, Public) and route.permission not in known:
+        if not isinstance(route.permission, Public | Personal) and route.permission not in known:
             raise Misuse(
                 text("the route {path} needs the unknown permission {key!r}", path=route.path, key=route.permission)
+            )
+    for kind in registered.get("event_types", ()):
+        if kind.permission is not None and kind.permission not in known:
+            raise Misuse(
+                text("the event type {name} needs the unknown permission {key!r}", name=kind.name, key=kind.permission)
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from zhike.i18n import pick_locale, text
 
 if TYPE_CHECKING:
     from zhike.access.actor import Actor
+    from zhike.access.sessions import Sessions
     from zhike.events.grouping import Collector
     from zhike.orm import Database
     from zhike.platform import Platform
@@ -23,20 +24,51 @@ if TYPE_CHECKING:
 API = "/api/v1"
 MAX_LIMIT = 1000
 MAX_ID = 2**63 - 1
+Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
 _YEARS = range(1970, 3000)
 
 T = TypeVar("T")
 Handler = Callable[..., Awaitable[Any]]
 
 
-class Public(msgspec.Struct, frozen=True):
+class Public(msgspec.Struct, frozen=True, tag=True):
     """Stands where a permission would, for a route that anybody may call.
 
     Args:
         reason: Why that is right.
+        same_origin: Whether browsers may call it from our own pages only.
     """
 
     reason: str
+    same_origin: bool = False
+
+
+class Personal(msgspec.Struct, frozen=True, tag=True):
+    """Stands where a permission would, for a route by which those who have logged in look after their own login.
+
+    Args:
+        reason: Why it needs no permission.
+    """
+
+    reason: str
+
+
+class Browser(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request comes from, for the routes of logins.
+
+    Args:
+        address: The client's address.
+        agent: What the client says it is.
+        secure: Whether it came over TLS.
+        token: The session's token that came along, valid or not.
+        session: Id of the session, or None if the route is public.
+    """
+
+    address: str
+    agent: str
+    secure: bool
+    token: str | None
+    session: int | None = None
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -66,6 +98,20 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     def size(self) -> int:
         """The limit that holds."""
         return min(self.limit, MAX_LIMIT)
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """An answer that is sent piece by piece, for what is too large to be held in memory.
+
+    Args:
+        pieces: Its bytes.
+        media_type: What they are.
+        name: The file name it is saved under.
+    """
+
+    pieces: AsyncGenerator[bytes, None]
+    media_type: str
+    name: str
 
 
 def check_instant(name: str, instant: datetime) -> None:
@@ -105,6 +151,10 @@ class Host(Protocol):
     def collector(self) -> Collector:
         """Where events go to be stored."""
 
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions this process has looked up lately."""
+
 
 class Call:
     """One request that may be answered: who asks, with what, and where the answer comes from.
@@ -114,23 +164,42 @@ class Call:
         host: The process that serves it.
         path: Values of the path's places, as text.
         accept_language: The header's value, or None.
+        browser: Where it comes from; None on all routes but those of logins.
 
     Attributes:
         body: The request's body; empty unless the route declares one.
         body_type: What the body is written in.
+        headers: Further headers of the answer, names in small letters.
+        created: Whether the answer tells of what was made, and has the status 201, on a route that declares it.
     """
 
-    __slots__ = ("_accept_language", "_actor", "body", "body_type", "host", "path")
+    __slots__ = ("_accept_language", "_actor", "_browser", "body", "body_type", "created", "headers", "host", "path")
 
     def __init__(
-        self, *, actor: Actor | None, host: Host, path: Mapping[str, str], accept_language: str | None
+        self,
+        *,
+        actor: Actor | None,
+        host: Host,
+        path: Mapping[str, str],
+        accept_language: str | None,
+        browser: Browser | None = None,
     ) -> None:
         self._actor = actor
         self._accept_language = accept_language
+        self._browser = browser
         self.host = host
         self.path = path
         self.body = b""
         self.body_type: MediaType = "json"
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.created = False
+
+    @property
+    def browser(self) -> Browser:
+        """Where the request comes from; on routes that are `Personal`, or public for our own pages only."""
+        if self._browser is None:
+            raise RuntimeError("this route is not one of a login")
+        return self._browser
 
     @property
     def actor(self) -> Actor:
@@ -178,21 +247,26 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         path: Path with places in braces, such as `/customers/{customer_id}`; `/api/v1` comes before it.
         handler: Called with the `Call`, and with the query when `query` is given; returns what is sent back.
         permission: The permission the caller needs.
+        collects: Whether tokens of kind `collect` may call it too; it sees to what they may do there.
         summary: One line for the description of the API.
-        answer: Type of what `handler` returns.
+        answer: Type of what `handler` returns; of a `Stream`, the type that its pieces make up.
         query: Struct of the query parameters, or None when there are none.
-        body: Type of the request's body, for its description; None when the route reads none.
+        body: Type of the request's body, for its description; None when the route reads none. A DELETE may come
+            without it.
         places: Descriptions of the path's places.
-        statuses: Statuses besides those that every route of this shape can answer with.
+        statuses: Statuses besides those that every route of this shape can answer with; 201 for what may be made.
+        status: Status of the answer.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: Annotated[str, Meta(pattern=r"\A(/([\w.~-]+|\{[^\W\d]\w*\}))+\Z")]
     handler: Handler
-    permission: str | Public
+    permission: str | Public | Personal
+    collects: bool = False
     summary: str
     answer: Any
     query: type[msgspec.Struct] | None = None
     body: Any = None
     places: Mapping[str, str] = {}
     statuses: tuple[int, ...] = ()
+    status: int = 200

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zhike._registering import *  # noqa: F403 - the register family, declared there
@@ -14,7 +14,7 @@ from zhike.contracts import HealthItem
 from zhike.hooks import hook
 
 if TYPE_CHECKING:
-    from zhike.contracts import IncomingDraft, Mode, RecordedEvent, Task, TokenDraft
+    from zhike.contracts import CustomerDraft, CustomersMerge, IncomingDraft, Mode, RecordedEvent, Task, TokenDraft
     from zhike.work import Work
 
 
@@ -124,6 +124,60 @@ async def before_tasks_complete(actor: Actor, tasks: Sequence[Task]) -> None:
         async def before_tasks_complete(tasks):
             if any(task.priority == "urgent" and not task.result for task in tasks):
                 raise Rejected("Say what came of it")
+
+    Since: 0.1
+    """
+
+
+@hook(family="before", since="0.1")
+async def before_customers_save(actor: Actor, customers: Sequence[CustomerDraft]) -> None:
+    """Stop customers from being written by a user, a token or a command.
+
+    Runs in the transaction that writes them. What events, imports and merges say of customers is not shown here: see
+    `amend_incoming_events`.
+
+    Args:
+        actor: Who writes them.
+        customers: As they are going to be; none of it can be changed.
+
+    Raises:
+        Rejected: To stop it; the message is shown to the actor.
+
+    Batching: All customers of one request, or of one piece of a large one, up to 5,000.
+    Failure: Stops it as well, with a message that names the plugin; never skipped.
+
+    Example:
+        @hookimpl
+        async def before_customers_save(customers):
+            if any(each.fields.get("kind") == "company" and not each.fields.get("name") for each in customers):
+                raise Rejected("A company needs a name")
+
+    Since: 0.1
+    """
+
+
+@hook(family="before", since="0.1")
+async def before_customers_merge(actor: Actor, merge: CustomersMerge) -> None:
+    """Stop customers from being merged.
+
+    Runs in the transaction that merges them, when somebody has said that they are one. Visitors whom ingest merges by
+    itself are not shown here: they have no identity that is anybody's.
+
+    Args:
+        actor: Who merges them.
+        merge: Who becomes part of whom; none of it can be changed.
+
+    Raises:
+        Rejected: To stop it; the message is shown to the actor.
+
+    Batching: All losers of one request.
+    Failure: Stops it as well, with a message that names the plugin; never skipped.
+
+    Example:
+        @hookimpl
+        async def before_customers_merge(merge):
+            if len(merge.loser_ids) > 5:
+                raise Rejected("Merge five at most")
 
     Since: 0.1
     """
@@ -241,6 +295,58 @@ async def merge_customer_data(winner_id: int, loser_ids: Sequence[int], work: Wo
         async def merge_customer_data(winner_id, loser_ids, work):
             moved = "UPDATE stamps_total SET customer_id = $1 WHERE customer_id = ANY($2::bigint[])"
             await work.connection.execute(moved, winner_id, loser_ids)
+
+    Since: 0.1
+    """
+
+
+@hook(family="duty", since="0.1")
+async def erase_customer_data(customer_ids: Sequence[int], work: Work) -> None:
+    """Erase what the plugin keeps about customers that are erased.
+
+    Only for tables registered with `on_erase="hook"`, such as proofs of which a hash must stay, and for what is kept
+    outside the database, by a job; the core erases the rows of all others itself. It may be called again for the same
+    customers.
+
+    Args:
+        customer_ids: The customer and all who were merged into it. Their events are deleted already, and none is
+            recorded for them.
+        work: The open transaction.
+
+    Batching: All ids of one erasure.
+    Failure: The erasure waits and is tried again; never skipped.
+
+    Example:
+        @hookimpl
+        async def erase_customer_data(customer_ids, work):
+            forget = "UPDATE stamps_card SET holder = NULL WHERE customer_id = ANY($1::bigint[])"
+            await work.connection.execute(forget, customer_ids)
+
+    Since: 0.1
+    """
+
+
+@hook(family="duty", since="0.1")
+async def export_customer_data(customer_id: int, work: Work) -> Mapping[str, object]:
+    """Give what the plugin knows about a customer who asks for a copy of their data.
+
+    Only for what the rows of its registered tables do not say by themselves; those the core exports as they are.
+
+    Args:
+        customer_id: The customer.
+        work: The open transaction, in which nothing is to be written.
+
+    Returns:
+        Names to values that JSON can hold; they stand in the export under the plugin's name.
+
+    Batching: One customer.
+    Failure: There is no export; never skipped.
+
+    Example:
+        @hookimpl
+        async def export_customer_data(customer_id, work):
+            given = "SELECT count(*) FROM stamps_card WHERE customer_id = $1"
+            return {"cards": await work.connection.fetchval(given, customer_id)}
 
     Since: 0.1
     """

@@ -15,6 +15,7 @@ from zhike.i18n import text
 
 T = TypeVar("T")
 _MAC_BYTES = 16
+_KEY_BYTES = 32
 _MAX_CHARS = 2_000
 
 
@@ -28,11 +29,11 @@ def encode_cursor(payload: Any, key: bytes, *, scope: str = "") -> str:
 
     Args:
         payload: What the next page starts after: a tuple or struct that msgspec can encode.
-        key: Secret of the deployment.
+        key: Secrets of the deployment, 32 bytes each; the first one signs.
         scope: Name of the list; a cursor of one list is refused by every other.
     """
     body = msgspec.msgpack.encode(payload)
-    return base64.urlsafe_b64encode(_mac(body, key, scope) + body).rstrip(b"=").decode("ascii")
+    return base64.urlsafe_b64encode(_mac(body, key[:_KEY_BYTES], scope) + body).rstrip(b"=").decode("ascii")
 
 
 def decode_cursor(cursor: str, key: bytes, type_: type[T], *, scope: str = "") -> T:
@@ -40,7 +41,7 @@ def decode_cursor(cursor: str, key: bytes, type_: type[T], *, scope: str = "") -
 
     Args:
         cursor: Text that came with a request.
-        key: The key it was made with.
+        key: The secrets, one of which it was made with.
         type_: The payload's type, such as `tuple[int, datetime]`.
         scope: As given to `encode_cursor`.
 
@@ -52,7 +53,8 @@ def decode_cursor(cursor: str, key: bytes, type_: type[T], *, scope: str = "") -
             raise ValueError
         sealed = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         mac, body = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, _mac(body, key, scope)):
+        keys = [key[start : start + _KEY_BYTES] for start in range(0, max(len(key), 1), _KEY_BYTES)]
+        if not any([hmac.compare_digest(mac, _mac(body, each, scope)) for each in keys]):
             raise ValueError
         return msgspec.msgpack.decode(body, type=type_)
     except (ValueError, binascii.Error, msgspec.DecodeError):

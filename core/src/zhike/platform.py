@@ -14,11 +14,15 @@ import pluggy
 
 from zhike import hookspecs
 from zhike._wellformed import Misuse
+from zhike.access.directory import Directory
+from zhike.access.roles import with_permissions
 from zhike.conditions.catalog import Fields
+from zhike.customers.fields import CustomerFields
 from zhike.errors import Refused, where
 from zhike.hooks import Hooks, check_plugin, check_specs
 from zhike.i18n import Text, text
 from zhike.registry import KINDS, Registry
+from zhike.vault import Vault
 
 if TYPE_CHECKING:
     from zhike.hooks import Circuits
@@ -118,9 +122,24 @@ class Platform:
     announce: Callable[[str], None] = _silent
 
     @cached_property
+    def vault(self) -> Vault:
+        """Seals, opens and hashes what must not be read in the database."""
+        return Vault(self.db, self.settings)
+
+    @cached_property
+    def directory(self) -> Directory:
+        """Finds the actors behind tokens and users."""
+        return Directory(self.db, with_permissions(self.registry.permissions.values()))
+
+    @cached_property
+    def customer_fields(self) -> CustomerFields:
+        """The fields of customers; `renew` them first."""
+        return CustomerFields(self.db, self.vault)
+
+    @cached_property
     def fields(self) -> Fields:
         """The fields that conditions may ask about."""
-        return Fields(self.registry)
+        return Fields(self.registry, self.customer_fields)
 
 
 def core_plugins() -> dict[str, ModuleType]:

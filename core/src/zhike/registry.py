@@ -36,6 +36,7 @@ class Registry:
         commands: By name.
         customer_rows: Each with its plugin.
         condition_fields: By key.
+        core: The core's own nouns among the plugins.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Registry:
         self.commands: dict[str, Command] = {}
         self.customer_rows: list[tuple[str, CustomerRows]] = []
         self.condition_fields: dict[str, ConditionField] = {}
+        self.core: set[str] = set()
         self._owners: dict[tuple[str, str], str] = {}
         self._nouns: dict[str, str] = {}
 
@@ -122,6 +124,7 @@ class Registry:
         if len(registered.get("consumers", ())) > 1:
             raise Misuse(text("{plugin} registers more than one consumer", plugin=plugin))
         check_references(registered, self.permissions.keys())
+        self.core |= {plugin} if core else set()
         self._owners.update(dict.fromkeys(taken, plugin))
         for kind, structs in registered.items():
             self._store(plugin, kind, structs)

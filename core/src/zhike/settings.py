@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,8 +17,10 @@ from zhike.errors import Refused
 from zhike.i18n import LOCALES, text
 from zhike.money import EXPONENTS
 
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_LONGEST = 1e9  # seconds, which are 31 years: what times can be reckoned with
 LEAST_KEY = 32
-"""Characters of the key that signs."""
+"""Characters of each key of the ring."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         redis_url: A Redis server's URL, which then carries wake-ups instead of the database, or None.
         hook_seconds: Seconds one call of an `on_` hook may take.
         hooks: Folder of single-file plugins, or None for none.
+        public_url: Under which browsers know this installation, such as `https://crm.example.com`, or None.
+        trusted_proxies: Addresses and networks of the proxies whose X-Forwarded-For is believed.
+        session_idle: Seconds after which a session that is not used ends.
+        session_lifetime: Seconds after which every session ends.
+        collect_limit: Requests a minute that one address may send with one token of kind `collect`.
+        audit_head_file: File that the audit trail's head is appended to daily; `audit-heads.jsonl` in `data` if None.
+        audit_head_url: Where that head is sent to as well, or None.
         strict: Whether a plugin that cannot be loaded stops the start instead of being left out.
     """
 
@@ -48,12 +59,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str | None = None
     hook_seconds: float = 30.0
     hooks: Path | None = None
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    session_idle: float = 8 * 3600
+    session_lifetime: float = 7 * 86400
+    collect_limit: int = 120
+    audit_head_file: Path | None = None
+    audit_head_url: str | None = None
     strict: bool = False
 
     @property
     def zone(self) -> ZoneInfo:
         """The deployment's time zone."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers come over TLS, which a proxy in front takes off."""
+        return (self.public_url or "").startswith("https:")
 
 
 def default_data(environment: Mapping[str, str] = os.environ) -> Path:
@@ -91,15 +114,16 @@ def load(data: Path | None = None, environment: Mapping[str, str] = os.environ) 
         raise Refused(text("ZHIKE_CURRENCY is {value!r}; expected an ISO 4217 code such as CNY", value=currency))
     if (trace := environment.get("ZHIKE_TRACE_HOOKS") or "0") not in {"0", "1"}:
         raise Refused(text("ZHIKE_TRACE_HOOKS is {value!r}; expected 1 or 0", value=trace))
-    key = environment.get("ZHIKE_SECRET_KEY", "").split(",")[0].strip()
-    if 0 < len(key) < LEAST_KEY:
-        raise Refused(
-            text("The first key of ZHIKE_SECRET_KEY is too short; expected at least {n} characters", n=LEAST_KEY)
-        )
+    if any(0 < len(key.strip()) < LEAST_KEY for key in environment.get("ZHIKE_SECRET_KEY", "").split(",")):
+        raise Refused(text("A key of ZHIKE_SECRET_KEY is too short; expected at least {n} characters", n=LEAST_KEY))
     folder = (data or default_data(environment)).expanduser().absolute()
     hooks = Path(environment.get("ZHIKE_HOOKS") or folder / "hooks").expanduser().absolute()
     if environment.get("ZHIKE_HOOKS") and not os.path.isdir(hooks):  # noqa: PTH112  # Path.is_dir may raise
         raise Refused(text("ZHIKE_HOOKS is {value!r}; expected a folder that exists", value=str(hooks)))
+    head_file, head_url = environment.get("ZHIKE_AUDIT_HEAD_FILE"), environment.get("ZHIKE_AUDIT_HEAD_URL") or None
+    if head_url is not None and not head_url.startswith(("https://", "http://")):
+        expected = "https://host/path"
+        raise Refused(text("ZHIKE_AUDIT_HEAD_URL cannot be understood; expected {expected}", expected=expected))
     return Settings(
         data=folder,
         database_url=environment.get("ZHIKE_DATABASE_URL") or None,
@@ -112,6 +136,13 @@ def load(data: Path | None = None, environment: Mapping[str, str] = os.environ) 
         redis_url=_redis(environment.get("ZHIKE_REDIS_URL") or None),
         hook_seconds=_seconds(environment, "ZHIKE_HOOK_SECONDS", 30.0),
         hooks=hooks,
+        audit_head_file=Path(head_file).expanduser().absolute() if head_file else None,
+        audit_head_url=head_url,
+        public_url=_origin(environment.get("ZHIKE_PUBLIC_URL") or None),
+        trusted_proxies=_networks(environment.get("ZHIKE_TRUSTED_PROXIES", "")),
+        session_idle=_seconds(environment, "ZHIKE_SESSION_IDLE_SECONDS", 8 * 3600),
+        session_lifetime=_seconds(environment, "ZHIKE_SESSION_SECONDS", 7 * 86400),
+        collect_limit=_number(environment, "ZHIKE_COLLECT_LIMIT", 120),
     )
 
 
@@ -121,6 +152,27 @@ def _redis(url: str | None) -> str | None:
     if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
         raise Refused(text("ZHIKE_REDIS_URL cannot be understood; expected {expected}", expected=expected))
     return url
+
+
+def _origin(url: str | None) -> str | None:
+    if url is not None and not is_origin(url := url.rstrip("/")):
+        example = "https://crm.example.com"
+        raise Refused(text("ZHIKE_PUBLIC_URL is {value!r}; expected one such as {example}", value=url, example=example))
+    return url
+
+
+def is_origin(value: str) -> bool:
+    """Tell whether a text is an origin as browsers send it (RFC 6454): scheme, host and perhaps port, no path."""
+    return _ORIGIN.fullmatch(value) is not None and not value.endswith((":80", ":443")[value.startswith("https:")])
+
+
+def _networks(given: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_network(each.strip())) for each in given.split(",") if each.strip())
+    except ValueError:
+        raise Refused(
+            text("ZHIKE_TRUSTED_PROXIES is {value!r}; expected addresses or networks with commas between", value=given)
+        ) from None
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:
@@ -138,6 +190,6 @@ def _seconds(environment: Mapping[str, str], name: str, default: float) -> float
         seconds = float(value)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
+    if not 0 < seconds <= _LONGEST:
         raise Refused(text("{name} is {value!r}; expected a number of seconds above 0", name=name, value=value))
     return seconds

@@ -47,6 +47,7 @@ _WORDS = {
         *(text("trailing characters"), text("trailing comma in array"), text("trailing comma in object")),
         *(text("object keys must be strings"), text("invalid escape character in string"), text("expected '\"'")),
         *(text("invalid utf-16 surrogate pair"), text("unexpected end of escaped utf-16 surrogate pair")),
+        *(text("invalid character in unicode escape"), text("unexpected end of hex escape")),
     )
 }
 _DETAILS = {

@@ -212,8 +212,9 @@ class Work:
         self._check_open()
         registry = self.platform.registry
         known = registry.event_types.get(name)
-        # The core works for all when it hands a duty to them.
-        if known is None or self.plugin not in {"", registry.owner("event_types", name)}:
+        owner = registry.owner("event_types", name)
+        # The core works for all when it hands a duty to them; its own nouns are one.
+        if known is None or not (self.plugin in {"", owner} or {self.plugin, owner} <= registry.core):
             raise ZhikeError(
                 text("{name} is no event type that {plugin} has registered", name=name, plugin=self.plugin)
             )

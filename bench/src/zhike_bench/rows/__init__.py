@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from zhike_bench.bars import Row
-from zhike_bench.rows import changed, everybody, ingest, log, memory, pipeline, queue, reads, start
+from zhike_bench.rows import (
+    bringing,
+    changed,
+    everybody,
+    ingest,
+    log,
+    memory,
+    merges,
+    pipeline,
+    queue,
+    reads,
+    search,
+    start,
+)
 from zhike_bench.stage import Stage
 
 Measured = list[tuple[str, Row]]  # (variant, row); the variant is empty when there is but one
@@ -20,6 +33,7 @@ ROWS: dict[str, Callable[[Stage], Awaitable[Measured]]] = {
     "I6": ingest.i6,
     "I7": ingest.i7,
     "I8": pipeline.i8,
+    "I11": bringing.i11,
     "S6": pipeline.s6,
     "I10": memory.i10,
     "L1": log.l1,
@@ -31,6 +45,8 @@ ROWS: dict[str, Callable[[Stage], Awaitable[Measured]]] = {
     "Q6": queue.q6,
     "O1": reads.o1,
     "O2": reads.o2,
+    "N1": search.n1,
+    "N2": merges.n2,
     "M1": memory.m1,
     "M2": memory.m2,
     "D3": reads.d3,

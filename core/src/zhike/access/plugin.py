@@ -1,11 +1,13 @@
-"""What access registers: the core's permissions."""
+"""What access registers: the core's permissions, and its routes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zhike.access import roles_api, session_api, teams_api, tokens_api, trail, users_api
+from zhike.access.heads import JOBS, SCHEDULES
 from zhike.access.roles import PERMISSION_LABELS, ROLES
-from zhike.contracts import Permission
+from zhike.contracts import Job, Permission, Route, Schedule
 from zhike.hooks import hookimpl
 
 
@@ -16,3 +18,22 @@ def register_permissions() -> Sequence[Permission]:
         Permission(key=key, label=label, roles=tuple(role for role, granted in ROLES.items() if key in granted))
         for key, label in PERMISSION_LABELS.items()
     ]
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    """Register the routes that manage who may do what, and those of logins."""
+    modules = (users_api, teams_api, roles_api, tokens_api, session_api, trail)
+    return [route for module in modules for route in module.ROUTES]
+
+
+@hookimpl
+def register_jobs() -> Sequence[Job]:
+    """Register the export of the audit trail's head."""
+    return JOBS
+
+
+@hookimpl
+def register_schedules() -> Sequence[Schedule]:
+    """Register that it is done daily."""
+    return SCHEDULES

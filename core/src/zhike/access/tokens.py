@@ -1,32 +1,38 @@
-"""API tokens: made and revoked by commands, checked on every request, stored only as a hash."""
+"""API tokens: made, listed and revoked; only a hash of each is stored."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import secrets
-import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from zhike import clock
 from zhike.access import audit
-from zhike.access.actor import Actor
-from zhike.access.roles import ROLES, Roles
+from zhike.access.actor import Actor, TokenKind
+from zhike.access.collect import check_origins
+from zhike.access.directory import Directory
+from zhike.access.finding import narrowed
+from zhike.access.grants import Grants, require_grantable
+from zhike.access.roles import ADMIN_TOKENS
+from zhike.access.scope import visible_users
 from zhike.contracts import TokenDraft
 from zhike.errors import BadRequest, NotFound
 from zhike.i18n import text
 
 if TYPE_CHECKING:
     from zhike.hooks import Hooks
-    from zhike.orm import Database
+    from zhike.orm import Connection, Database
 
 PREFIX = "zk_"
-CACHE_SECONDS = 5.0
-CACHE_SIZE = 4096
-_PATTERN = re.compile(r"zk_[A-Za-z0-9_-]{43}")
+_COLUMNS = "id, name, role, kind, user_id, origins, created_at, expires_at, revoked_at"
+_INSERT = f"""
+INSERT INTO api_token (name, hash, role, kind, user_id, expires_at, origins) VALUES ($1, $2, $3, $4, $5, $6, $7)
+RETURNING {_COLUMNS}
+"""
 _DURATION = re.compile(r"P(?:(?P<weeks>[0-9]{1,4})W|(?P<days>[0-9]{1,5})D|T(?P<hours>[0-9]{1,6})H)")
 
 
@@ -37,6 +43,9 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
         id: Its id.
         name: Name given by whoever made it.
         role: Role it acts with.
+        kind: What it is for: `admin`, `service` or `collect`.
+        user_id: The user it acts for, or None.
+        origins: The web sites that one of kind `collect` is for.
         created_at: When it was made.
         expires_at: From when it is refused, or None.
         revoked_at: When it was revoked, or None.
@@ -45,57 +54,12 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     name: str
     role: str
+    kind: TokenKind
+    user_id: int | None
+    origins: list[str]
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-
-
-class TokenCache:
-    """Finds the actor behind a token; what it finds, also that there is none, holds for at most five seconds.
-
-    Args:
-        db: Where tokens are stored.
-        roles: What each role grants here.
-    """
-
-    def __init__(self, db: Database, roles: Roles = ROLES) -> None:
-        self._db = db
-        self._roles = roles
-        self._known: dict[bytes, tuple[float, Actor | None, datetime | None]] = {}
-
-    async def find(self, token: str) -> Actor | None:
-        """Return the actor of a token that is neither expired nor revoked, or None.
-
-        Args:
-            token: The secret as the client sent it.
-
-        Raises:
-            Unavailable: If it is not cached and the database cannot be asked.
-        """
-        if not _PATTERN.fullmatch(token):
-            return None
-        digest = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(digest)
-        if known is None or known[0] < time.monotonic():
-            known = await self._load(digest)
-        _, actor, expires_at = known
-        return None if expires_at is not None and expires_at <= clock.now() else actor
-
-    async def _load(self, digest: bytes) -> tuple[float, Actor | None, datetime | None]:
-        # The time is taken before the query: no answer may live longer than five seconds after it was true.
-        until = time.monotonic() + CACHE_SECONDS
-        async with self._db.connection() as connection:
-            row = await connection.fetchrow(
-                "SELECT id, name, role, expires_at FROM api_token WHERE hash = $1 AND revoked_at IS NULL",
-                digest,
-            )
-        actor = Actor.of_token(row["id"], row["name"], row["role"], self._roles) if row else None
-        self._known.pop(digest, None)
-        while len(self._known) >= CACHE_SIZE:
-            del self._known[next(iter(self._known))]
-        known = (until, actor, row["expires_at"] if row else None)
-        self._known[digest] = known
-        return known
 
 
 async def create(
@@ -104,53 +68,95 @@ async def create(
     name: str,
     role: str,
     *,
+    kind: TokenKind | None = None,
+    user_id: int | None = None,
+    origins: Sequence[str] = (),
     expires_at: datetime | None = None,
     hooks: Hooks | None = None,
+    directory: Directory | None = None,
 ) -> tuple[Token, str]:
     """Make a token.
 
     Args:
         db: Where to store it.
-        actor: Who makes it.
+        actor: Who makes it; they hold all that it grants.
         name: Name for people to read, 1 to 200 characters.
-        role: One of `ROLES`.
+        role: A shipped role or one of the installation's own.
+        kind: What it is for, see `zhike.access.finding.narrowed`; for None `admin` with that role, else `service`.
+        user_id: The user it acts for, with what both roles grant; None for a program of nobody's.
+        origins: The web sites that a token of kind `collect` is for; others have none.
         expires_at: From when it is refused, or None for never.
         hooks: Asks the plugins first; None where none are loaded.
+        directory: The process's; it knows what plugins let roles do.
 
     Returns:
         The token and its secret, which nobody can read again later.
 
     Raises:
-        BadRequest: If the name or role is none.
+        BadRequest: If the name, role or user is none.
+        Forbidden: If it would grant more than `actor` holds.
         Rejected: If a plugin stops it.
     """
-    if not 1 <= len(name) <= 200 or not name.isprintable():
-        raise BadRequest(text("The name of a token has 1 to 200 printable characters"))
-    require_role(role)
+    directory, kind = directory or Directory(db), kind or ("admin" if role == "admin" else "service")
+    listed = _checked(name, kind, origins)
     secret = PREFIX + secrets.token_urlsafe(32)
     async with db.transaction() as connection:
+        granted, team_id = await directory.role(connection, role), None
+        if user_id is not None:
+            granted, team_id = await _of_user(connection, directory, actor, user_id, granted)
+        require_grantable(actor, narrowed(granted, kind), user_id=user_id, team_id=team_id)
         if hooks is not None:
             draft = TokenDraft(name=name, role=role, expires_at=expires_at)
             await hooks.veto("before_tokens_create", actor=actor, tokens=(draft,))
-        rows = await connection.fetch(
-            "INSERT INTO api_token (name, hash, role, expires_at) VALUES ($1, $2, $3, $4)"
-            " RETURNING id, name, role, created_at, expires_at, revoked_at",
-            name,
-            hashlib.sha256(secret.encode()).digest(),
-            role,
-            expires_at,
-        )
-        token = Token(**rows[0])
-        details = {"name": name, "role": role, "expires_at": expires_at}
-        await audit.record(connection, actor, "token.create", f"token:{token.id}", details)
+        digest = hashlib.sha256(secret.encode()).digest()
+        [row] = await connection.fetch(_INSERT, name, digest, role, kind, user_id, expires_at, listed)
+        token = Token(**row)
+        details = {"name": name, "role": role, "kind": kind, "user_id": user_id, "expires_at": expires_at}
+        more = {"origins": listed} if listed else {}
+        await audit.record(connection, actor, "token.create", f"token:{token.id}", {**details, **more})
     return token, secret
 
 
-async def list_(db: Database) -> list[Token]:
-    """Return all tokens, revoked ones too, oldest first."""
+def _checked(name: str, kind: TokenKind, origins: Sequence[str]) -> list[str]:
+    """Return the origins of a token that is to be made; its name was looked at, too."""
+    if not 1 <= len(name) <= 200 or not name.isprintable() or name.isspace():
+        raise BadRequest(text("The name of a token has 1 to 200 printable characters"))
+    if kind == "collect":
+        return check_origins(origins)
+    if origins:
+        raise BadRequest(text("Only a token of kind collect has origins"), code="origins")
+    return []
+
+
+async def _of_user(
+    connection: Connection, directory: Directory, actor: Actor, user_id: int, granted: Grants
+) -> tuple[Grants, int | None]:
+    """Return what somebody is given who gets a token of a user with a role, and the user's team."""
+    user = await connection.fetchrow(
+        "SELECT role, team_id FROM app_user AS u WHERE id = $1 AND disabled_at IS NULL"
+        f" AND {visible_users(actor, 'u', ADMIN_TOKENS)} FOR SHARE",
+        user_id,
+    )
+    if user is None:
+        raise BadRequest(text("user_id: there is no active user {id}", id=user_id))
+    within = granted.within(await directory.role(connection, user["role"]))
+    # The user may be given another role later: within that the token would do more than whoever made it, if not they.
+    return within if actor.kind == "user" and user_id == actor.id else granted, user["team_id"]
+
+
+async def list_(db: Database, actor: Actor | None = None, *, after: int = 0, limit: int | None = None) -> list[Token]:
+    """Return tokens, revoked ones too, oldest first.
+
+    Args:
+        db: Where they are.
+        actor: Who asks, and sees those of users for whom they manage tokens; None for all.
+        after: Only those with a greater id.
+        limit: At most so many.
+    """
+    seen = "TRUE" if actor is None else _visible(actor)
     async with db.connection() as connection:
         rows = await connection.fetch(
-            "SELECT id, name, role, created_at, expires_at, revoked_at FROM api_token ORDER BY id"
+            f"SELECT {_COLUMNS} FROM api_token AS t WHERE id > $1 AND {seen} ORDER BY id LIMIT $2", after, limit
         )
     return [Token(**row) for row in rows]
 
@@ -159,16 +165,24 @@ async def revoke(db: Database, actor: Actor, token_id: int) -> None:
     """Revoke a token: web processes refuse it at the latest five seconds later.
 
     Raises:
-        NotFound: If there is no such token that is not revoked yet.
+        NotFound: If there is no such token that is not revoked yet, or `actor` does not see it.
     """
     async with db.transaction() as connection:
         name = await connection.fetchval(
-            "UPDATE api_token SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING name",
+            "UPDATE api_token AS t SET revoked_at = now()"
+            f" WHERE id = $1 AND revoked_at IS NULL AND {_visible(actor)} RETURNING name",
             token_id,
         )
         if name is None:
             raise NotFound(text("There is no valid token {id}", id=token_id))
         await audit.record(connection, actor, "token.revoke", f"token:{token_id}", {"name": name})
+
+
+def _visible(actor: Actor) -> str:
+    """Return the predicate over the tokens that `actor` manages: those of nobody need the scope `all`."""
+    if actor.scope(ADMIN_TOKENS) == "all":
+        return "TRUE"
+    return f"EXISTS (SELECT FROM app_user AS u WHERE u.id = t.user_id AND {visible_users(actor, 'u', ADMIN_TOKENS)})"
 
 
 def parse_duration(value: str) -> timedelta:
@@ -182,9 +196,3 @@ def parse_duration(value: str) -> timedelta:
     if not duration:
         raise BadRequest(text("{value!r} is no duration; expected one such as P30D, P4W or PT12H", value=value))
     return duration
-
-
-def require_role(role: str) -> None:
-    """Raise `BadRequest` unless `role` is one of `ROLES`."""
-    if role not in ROLES:
-        raise BadRequest(text("There is no role {role!r}; expected one of {roles}", role=role, roles=", ".join(ROLES)))

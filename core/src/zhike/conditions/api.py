@@ -1,4 +1,4 @@
-"""Routes that answer questions about conditions, and the search for customers by one."""
+"""Routes that answer questions about conditions; customers are searched for and changed in bulk by one."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from zhike import wire
-from zhike.access.roles import CONDITIONS_COUNT, CUSTOMERS_READ
-from zhike.api import MAX_ID, MAX_LIMIT, Call, Page, Route
+from zhike.access.roles import CONDITIONS_COUNT, CUSTOMERS_READ, CUSTOMERS_WRITE
+from zhike.api import MAX_LIMIT, Call, Id, Page, Route
 from zhike.conditions import service
+from zhike.conditions.bulk import change_many
 from zhike.conditions.catalog import FieldItem, attributes_in_use
 from zhike.conditions.decode import decode
 from zhike.conditions.explain import Explained
 from zhike.conditions.schema import Condition
 from zhike.conditions.search import MAX_SORT, search
+from zhike.customers.schemas import BulkChange, BulkDone
 from zhike.customers.service import Customer
 
-_Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
 _Sort = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=200)], ...], Meta(max_length=MAX_SORT)]
 
 
@@ -45,7 +46,7 @@ class ExplainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     condition: msgspec.Raw
-    customer_id: _Id
+    customer_id: Id
     at: datetime | None = None
 
 
@@ -107,9 +108,11 @@ async def explain_condition(call: Call) -> Explained:
 
 async def list_fields(call: Call) -> FieldsAnswer:
     """List the fields that conditions may ask about, with the operators that fit them."""
-    fields = call.host.platform.fields.listed(call.actor, call.locale)
+    fields = call.host.platform.fields
     async with call.db.connection() as connection:
-        return FieldsAnswer([*fields, *await attributes_in_use(connection, call.actor)])
+        used = await attributes_in_use(connection, call.actor)
+    items = fields.listed(call.actor, call.locale)
+    return FieldsAnswer(items + [each for each in used if not fields.defined(each.field)])
 
 
 async def search_customers(call: Call) -> Page[Customer]:
@@ -128,6 +131,13 @@ async def search_customers(call: Call) -> Page[Customer]:
         at=request.at,
         key=call.host.cursor_key,
     )
+
+
+async def change_customers(call: Call) -> BulkDone:
+    """Change owner, team or stage of many customers: named ones, or those for whom a condition holds."""
+    body = wire.decode(call.body, call.body_type, BulkChange)
+    condition = None if body.condition is UNSET else decode(body.condition, call.body_type)
+    return await change_many(call.host.platform, call.actor, body, condition)
 
 
 def _described(request: type[msgspec.Struct]) -> type[msgspec.Struct]:
@@ -182,6 +192,16 @@ ROUTES = (
         summary="Customers for whom a condition holds",
         body=_described(SearchRequest),
         answer=Page[Customer],
+        statuses=(429,),
+    ),
+    Route(
+        method="POST",
+        path="/customers/bulk",
+        handler=change_customers,
+        permission=CUSTOMERS_WRITE,
+        summary="Change many customers",
+        body=_described(BulkChange),
+        answer=BulkDone,
         statuses=(429,),
     ),
 )

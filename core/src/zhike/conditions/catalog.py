@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from zhike.access.actor import Actor
 from zhike.access.masking import masked_fields
+from zhike.access.roles import CONDITIONS_COUNT
 from zhike.access.scope import visible_customers
 from zhike.conditions.check import ops_of
-from zhike.conditions.checked import Attribute, Column, Relation
+from zhike.conditions.checked import Attribute, Column, Measure, Property, Relation
+from zhike.conditions.comparison import Comparison
 from zhike.conditions.problems import BadCondition
 from zhike.conditions.values import Kind
+from zhike.events.schemas import PLATFORM_EVENTS
+from zhike.events.sight import unseen
 from zhike.i18n import Text, text
 
 if TYPE_CHECKING:
+    from zhike.customers.field import Field
+    from zhike.customers.fields import CustomerFields
     from zhike.orm import Connection
     from zhike.registry import Registry
 
@@ -37,6 +44,8 @@ _COLUMNS: dict[str, tuple[Kind, Text]] = {
     "updated_at": ("instant", text("Last changed")),
 }
 
+_TYPES: dict[str, Kind] = {"number": "number", "money": "number", "date": "instant", "boolean": "boolean"}
+"""What values of a field of some type are compared as; those of all others are texts."""
 _KINDS: dict[str, Kind] = {"string": "text", "number": "number", "boolean": "boolean"}
 _NEWEST = 1000
 _IN_USE = """
@@ -79,8 +88,7 @@ class Known(msgspec.Struct, frozen=True):
     def item(self, key: str, locale: str) -> FieldItem:
         """Return what people are offered, in their language."""
         label = self.label.render(locale) if isinstance(self.label, Text) else self.label
-        kind = "text" if isinstance(self.source, Attribute) else self.source.kind
-        return FieldItem(key, label, kind, ops_of(self.source))
+        return FieldItem(key, label, self.source.kind or "text", ops_of(self.source))
 
 
 class Fields:
@@ -88,12 +96,17 @@ class Fields:
 
     Args:
         registry: What the plugins have registered.
+        customer: What the installation says about fields of customers; nothing when absent.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, customer: CustomerFields | None = None) -> None:
+        self._customer = customer
+        self._registry = registry
         self._known = {
             f"{CUSTOMER}{name}": Known(Column(name, kind), label) for name, (kind, label) in _COLUMNS.items()
         }
+        stage = Column("stage", "text", history="customer_stage")
+        self._known[f"{CUSTOMER}stage"] = Known(stage, _COLUMNS["stage"][1], ("customer.updated",))
         for key, field in registry.condition_fields.items():
             plugin = registry.owner("condition_fields", key) or ""
             source = Relation(field.relation, field.type, field.many, field.history, tuple(field.ops), plugin)
@@ -110,7 +123,9 @@ class Fields:
             BadCondition: If there is no such field; it names those there are.
         """
         if key.startswith(ATTRIBUTE) and key != ATTRIBUTE:
-            return Known(Attribute(key.removeprefix(ATTRIBUTE)), key)
+            name = key.removeprefix(ATTRIBUTE)
+            field = self._customer.known.get(name) if self._customer else None
+            return Known(Attribute(name), key) if field is None else _known(field)
         if known := self._known.get(key):
             return known
         raise BadCondition(
@@ -142,6 +157,36 @@ class Fields:
                 text("{path} asks about {key}, which your role sees masked", path=path, key=key), code="masked"
             )
 
+    def require_seen(self, measure: Measure, path: str, actor: Actor) -> None:
+        """Refuse events whose type `actor` does not see, and those that tell what they see masked.
+
+        Args:
+            measure: What is made of which events.
+            path: The place of the node.
+            actor: Who asks.
+
+        Raises:
+            BadCondition: With the code `unseen`, or `masked`.
+        """
+        hidden = unseen(actor, self._registry)
+        if measure.events:
+            if names := sorted(hidden.keys() & set(measure.events)):
+                raise BadCondition(
+                    text("{path} asks about {name}, which your role does not see", path=path, name=names[0]),
+                    code="unseen",
+                )
+        elif any(hidden.values()):
+            raise BadCondition(
+                text("{path}.event is *, but your role does not see all events; name those you mean", path=path),
+                code="unseen",
+            )
+        looks_in = measure.where is not None or isinstance(measure.of, Property)
+        if looks_in and masked_fields(actor) and (names := sorted(PLATFORM_EVENTS & set(measure.events))):
+            raise BadCondition(
+                text("{path} looks into {name}, which tells what your role sees masked", path=path, name=names[0]),
+                code="masked",
+            )
+
     def listed(self, actor: Actor, locale: str) -> list[FieldItem]:
         """Return the fields that `actor` may ask about, the core's first.
 
@@ -149,13 +194,38 @@ class Fields:
             actor: Who asks.
             locale: The language of the labels.
         """
-        attribute = Known(Attribute(ANY_KEY), text("Attribute"))
+        defined = self._customer.known.values() if self._customer else ()
+        own = {ATTRIBUTE + each.key: _known(each) for each in defined if not each.built_in and not each.archived}
+        called = {CUSTOMER + each.key: each.shown for each in defined if each.built_in}
+        columns = {key: replace(known, label=called.get(key, known.label)) for key, known in self._known.items()}
+        attribute = {ATTRIBUTE + ANY_KEY: Known(Attribute(ANY_KEY), text("Attribute"))}
         hidden = masked_fields(actor)
         return [
             known.item(key, locale)
-            for key, known in [*self._known.items(), (ATTRIBUTE + ANY_KEY, attribute)]
+            for key, known in (columns | own | attribute).items()
             if key.removeprefix(CUSTOMER) not in hidden
         ]
+
+    def defined(self, key: str) -> bool:
+        """Say whether the installation has a field for an attribute, so that it is known how to offer it."""
+        return self._customer is not None and key.removeprefix(ATTRIBUTE) in self._customer.known
+
+    def hashed(self, key: str, comparison: Comparison) -> Comparison:
+        """Return the comparison of hashes that stands for one of the values of an encrypted field.
+
+        Args:
+            key: The field's key among the attributes.
+            comparison: One for equality, of texts.
+        """
+        if self._customer is None:
+            raise RuntimeError("only the fields of an installation are encrypted")
+        return replace(comparison, values=tuple(self._customer.hash(key, value) for value in comparison.values))
+
+
+def _known(field: Field) -> Known:
+    if field.encrypted:
+        return Known(Attribute(field.key, "text", sealed=True), field.shown)
+    return Known(Attribute(field.key, _TYPES.get(field.type, "text"), field.type == "multi_choice"), field.shown)
 
 
 async def attributes_in_use(connection: Connection, actor: Actor) -> list[FieldItem]:
@@ -165,7 +235,9 @@ async def attributes_in_use(connection: Connection, actor: Actor) -> list[FieldI
         connection: To the database.
         actor: Who asks; only the customers they see are looked at.
     """
-    rows = await connection.fetch(_IN_USE.format(visible=visible_customers(actor, "c")), list(_KINDS), _NEWEST)
+    rows = await connection.fetch(
+        _IN_USE.format(visible=visible_customers(actor, "c", CONDITIONS_COUNT)), list(_KINDS), _NEWEST
+    )
     hidden = masked_fields(actor)
     return [
         FieldItem(ATTRIBUTE + key, key, _KINDS[kind], ops_of(Attribute(key)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec.structs import replace
+
 from zhike.access.actor import Actor
 from zhike.conditions import comparison, durations, values
 from zhike.conditions.checked import (
@@ -20,12 +22,13 @@ from zhike.conditions.checked import (
     Relation,
     TrendTest,
 )
-from zhike.conditions.comparison import ATTRIBUTE_OPS, MEMBERSHIP, OPS, ORDER, PRESENCE, SEARCH, TIME
+from zhike.conditions.comparison import ATTRIBUTE_OPS, EQUALITY, MEMBERSHIP, OPS, ORDER, PRESENCE, SEARCH, TIME
 from zhike.conditions.decode import ROOT
 from zhike.conditions.measured import PROPERTY, measured
 from zhike.conditions.problems import BadCondition
 from zhike.conditions.schema import All, AnyOf, Condition, Event, Field, Not, Trend
 from zhike.conditions.values import Kind
+from zhike.errors import BadRequest
 from zhike.i18n import text
 from zhike.settings import Settings
 
@@ -88,13 +91,17 @@ def check_where(condition: Condition, *, settings: Settings, currency: str | Non
 def ops_of(field: Source) -> tuple[str, ...]:
     """Return the operators that fit a field."""
     match field:
-        case Attribute() | Property():
+        case Attribute(sealed=True):
+            return EQUALITY + PRESENCE
+        case Attribute(many=True):
+            return MEMBERSHIP + PRESENCE
+        case Property() | Attribute(kind=None):
             return ATTRIBUTE_OPS
         case Relation() if field.ops:
             return field.ops
         case Relation(many=True):
             return MEMBERSHIP + PRESENCE
-    return OPS[field.kind]
+    return OPS[field.kind or "text"]
 
 
 class _EventFields:
@@ -142,7 +149,7 @@ class _EventChecker:
     def field(self, node: Field, path: str) -> FieldTest:
         field = self._fields.find(node.field, path)
         comparison.check_op(node.op, ops_of(field), path)
-        kind = _json_kind(node, path) if isinstance(field, Attribute | Property) else field.kind
+        kind = (None if isinstance(field, Property) else field.kind) or _json_kind(node, path)
         currency = field.currency if isinstance(field, EventColumn) else None
 
         def read(value: Any, place: str) -> Any:
@@ -153,6 +160,8 @@ class _EventChecker:
         compared = comparison.comparison(node.op, kind, node.value, path, read)
         held_for = None
         if node.for_ is not None:
+            if isinstance(field, Column) and field.history:
+                field = Relation(field.history, field.kind, history=True)
             if not (isinstance(field, Relation) and field.history):
                 raise BadCondition(
                     text("{path}.for must be left out: {field} keeps no history", path=path, field=node.field)
@@ -183,6 +192,11 @@ class _CustomerChecker(_EventChecker):
         test = super().field(node, path)
         if self._actor is not None:
             self._customer_fields.require_readable(node.field, path, self._actor)
+        if isinstance(test.field, Attribute) and test.field.sealed:
+            try:
+                return replace(test, comparison=self._customer_fields.hashed(test.field.key, test.comparison))
+            except BadRequest as error:
+                raise BadCondition(text("{path}.value: {detail}", path=path, detail=error.message)) from None
         return test
 
     def measured(self, node: Event | Trend, path: str) -> EventTest | TrendTest:
@@ -191,7 +205,10 @@ class _CustomerChecker(_EventChecker):
         def where(condition: Condition, currency: str, place: str) -> Checked:
             return check_where(condition, settings=self._settings, currency=currency, path=place)
 
-        return measured(node, path, default=self._settings.currency, where=where)
+        test = measured(node, path, default=self._settings.currency, where=where)
+        if self._actor is not None:
+            self._customer_fields.require_seen(test.measure, path, self._actor)
+        return test
 
 
 def _json_kind(node: Field, path: str) -> Kind:

@@ -29,10 +29,12 @@ class Column(msgspec.Struct, frozen=True):
     Args:
         name: The column.
         kind: What it holds.
+        history: Table of what it held when, as of a `Relation` with history; "" if none is kept.
     """
 
     name: str
     kind: Kind
+    history: str = ""
 
 
 class Attribute(msgspec.Struct, frozen=True):
@@ -40,9 +42,15 @@ class Attribute(msgspec.Struct, frozen=True):
 
     Args:
         key: The key.
+        kind: What it holds, as far as that is known; a list of those if `many`.
+        many: Whether it holds a list, the field's value being the set of its elements.
+        sealed: Whether what it holds is encrypted, so that only hashes can be compared.
     """
 
     key: str
+    kind: Kind | None = None
+    many: bool = False
+    sealed: bool = False
 
 
 class Relation(msgspec.Struct, frozen=True):

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import msgspec
 
 from zhike.access.actor import Actor
+from zhike.access.masking import HIDDEN
+from zhike.access.roles import CONDITIONS_COUNT
 from zhike.access.scope import visible_customers
 from zhike.conditions.checked import (
     AllOf,
@@ -120,7 +122,7 @@ async def explain(
         TooMany: If too many questions about conditions are being answered already.
     """
     asked = list(leaves(checked))
-    sql, values = _statement(asked, moment, visible_customers(actor))
+    sql, values = _statement(asked, moment, visible_customers(actor, permission=CONDITIONS_COUNT))
     async with turn(db, checked) as connection:
         await connection.execute(PLANNING)
         row = await connection.fetchrow(sql, *values, customer_id)
@@ -208,6 +210,9 @@ def _value_sql(leaf: Leaf, context: Context) -> str:
     match leaf:
         case FieldTest(field=Column() as column):
             return f"to_jsonb(customer.{column.name})"
+        case FieldTest(field=Attribute(sealed=True) as attribute):
+            known = f"customer.attributes ? {context.params.bind(attribute.key, 'text')}"
+            return f"CASE WHEN {known} THEN to_jsonb('{HIDDEN}'::text) END"
         case FieldTest(field=Attribute() as attribute):
             return f"customer.attributes -> {context.params.bind(attribute.key, 'text')}"
         case FieldTest(field=Relation() as relation):

@@ -11,7 +11,6 @@ import msgspec
 
 from zhike import wire
 from zhike.access.actor import Actor
-from zhike.access.masking import masked_fields
 from zhike.access.scope import visible_customers
 from zhike.api import Page
 from zhike.conditions.catalog import CUSTOMER
@@ -117,7 +116,7 @@ async def search(
         rows = await connection.fetch(sql, *values)
         shown = [int(row[-1]) for row in rows[:limit]]
         found = await connection.fetch(_SHOWN.format(columns=COLUMNS, visible=visible_customers(actor, "c")), shown)
-    customers = {row["id"]: customer_of(row, masked_fields(actor)) for row in found}
+    customers = {row["id"]: platform.customer_fields.opened(customer_of(row, actor)) for row in found}
     items = [customers[customer_id] for customer_id in shown if customer_id in customers]
     if len(rows) <= limit:
         return Page(items, None)

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 from zhike import clock
 from zhike.access.actor import Actor
+from zhike.access.roles import CONDITIONS_COUNT
 from zhike.access.scope import visible_customers
 from zhike.api import check_instant
 from zhike.conditions import check as checking
@@ -103,6 +104,25 @@ async def members(
         return {row[0] for row in await connection.fetch(sql, *values)}
 
 
+async def members_after(
+    connection: Connection, checked: Checked, moment: Moment, *, visible: str, after: int, limit: int
+) -> list[int]:
+    """Return the ids of the next customers for whom a condition holds, in the order of ids.
+
+    Args:
+        connection: Inside a transaction or not; nothing of it is changed.
+        checked: The condition.
+        moment: What counts as now.
+        visible: SQL predicate over `customer`.
+        after: The last id of those before.
+        limit: At most so many.
+    """
+    sql, values = compile_members(checked, select="customer.id", moment=moment, visible=visible)
+    sql += f" AND customer.id > ${len(values) + 1} ORDER BY customer.id LIMIT ${len(values) + 2}"
+    async with _planned(connection, checked, planning(checked)):
+        return [row[0] for row in await connection.fetch(sql, *values, after, limit)]
+
+
 async def edges(connection: Connection, checked: Checked, since: datetime, until: datetime, zone: ZoneInfo) -> set[int]:
     """Return the ids of customers for whom time alone may have changed whether a condition holds.
 
@@ -153,7 +173,10 @@ async def count(platform: Platform, actor: Actor, condition: Condition | object,
     """
     checked = check(platform, condition, actor=actor)
     sql, values = compile_members(
-        checked, select="count(*)", moment=moment(platform.settings, at), visible=visible_customers(actor)
+        checked,
+        select="count(*)",
+        moment=moment(platform.settings, at),
+        visible=visible_customers(actor, permission=CONDITIONS_COUNT),
     )
     async with turn(platform.db, checked) as connection:
         await connection.execute(planning(checked))

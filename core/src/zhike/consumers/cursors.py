@@ -48,7 +48,8 @@ _CLAIM = """
 SELECT
   k.shard_to, k.position, k.event_id, k.suspects, k.failures, k.offered, c.mode, c.live_from,
   c.state = 'running' AND c.restart IS NULL AND c.events = $3::text[] AS running,
-  a.event_id AS tried, a.size, a.tries, a.process, greatest(extract(epoch FROM now() - a.at), 0)::float8 AS age
+  a.event_id AS tried, a.size, a.tries, a.process, greatest(extract(epoch FROM now() - a.at), 0)::float8 AS age,
+  (SELECT coalesce(max(id), 0) FROM erasure) + (SELECT last_value FROM log_rewrite) AS erasures
 FROM consumer_cursor AS k
 JOIN consumer AS c ON c.name = k.consumer
 LEFT JOIN consumer_attempt AS a ON a.consumer = k.consumer AND a.shard_from = k.shard_from
@@ -97,6 +98,7 @@ class Cursor:
         failures: Attempts in a row that have failed and are repeated.
         not_before: The instant of `time.monotonic` before which nothing is tried.
         outages: Attempts in a row that the database has spoilt.
+        erasures: The newest erasure that was known of when its next events were read.
         letter: The dead letter that was taken to be offered again, until that has come to an end.
         busy: Whether it is being worked on here.
         kick: Set when there may be something to do.
@@ -108,7 +110,7 @@ class Cursor:
         self.shard_from: int = row["shard_from"]
         self.killed = self.busy = False
         self.not_before = 0.0
-        self.outages = 0
+        self.outages = self.erasures = 0
         self.letter: int | None = None
         self.kick = asyncio.Event()
         self.adopt(row)

@@ -162,6 +162,7 @@ class Consumers(Ticker, Offering):
         start = cursor.place
         until = cursor.live_from if start[0] < cursor.live_from else None
         mode: Mode = "live" if until is None else cursor.mode
+        cursor.erasures = self.log.erasures
         events, end = await self.log.stretch(start, cursor.want, cursor.size, until)
         if events:
             await self._offer(cursor, events, end, mode)

@@ -19,7 +19,7 @@ _TOO_LONG = (
 
 
 class MergedError(Exception):
-    """A customer was merged into another one after an event of theirs was read."""
+    """A customer was merged into another one, or erased, after an event of theirs was read."""
 
 
 def is_slow(error: Exception) -> bool:

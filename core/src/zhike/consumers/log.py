@@ -36,10 +36,13 @@ FROM event
 """
 # IS TRUE keeps the index on names out of it: before the table is analysed for the first time that looks good to the
 # planner, who would then read the entries of all events ever stored.
-_EVENTS = _COLUMNS + (
-    "WHERE batch_id = ANY($1::bigint[]) AND ($2::text[] IS NULL OR (name = ANY($2)) IS TRUE) ORDER BY batch_id, id"
+# Few erasures are under way at a time, and those that are done have left no events.
+_THERE = "(customer_id = ANY (ARRAY(SELECT unnest(customers) FROM erasure WHERE state <> 'done'))) IS NOT TRUE"
+_EVENTS = (
+    f"{_COLUMNS}WHERE batch_id = ANY($1::bigint[]) AND ($2::text[] IS NULL OR (name = ANY($2)) IS TRUE) AND {_THERE} "
+    "ORDER BY batch_id, id"
 )
-_EVENT = _COLUMNS + "WHERE batch_id = $1 AND id = $2"
+_EVENT = f"{_COLUMNS}WHERE batch_id = $1 AND id = $2 AND {_THERE}"
 
 Place = tuple[int, int]
 """Position and event id: batches before that position are done, and of that one the events up to that id."""
@@ -101,6 +104,8 @@ class LogReader:
         self._blocks: dict[int, list[Batch]] = {}
         self._events: dict[int, list[RecordedEvent]] = {}
         self._bytes = 0
+        self.erasures = 0
+        """The number of the newest erasure that is known of."""
         self.head = 0
         """The highest position seen."""
 
@@ -165,6 +170,15 @@ class LogReader:
         for batch_id in batches:
             self._bytes -= sum(map(_bytes, self._events.pop(batch_id, ())))
 
+    def renew(self, erasures: int) -> None:
+        """Read all events anew, since customers were erased.
+
+        Args:
+            erasures: The number of the newest erasure; they are numbered in the order of their commits.
+        """
+        self.forget(list(self._events))
+        self.erasures = max(self.erasures, erasures)
+
     async def event(self, batch_id: int, event_id: int) -> RecordedEvent | None:
         """Return one event as it is stored now, or None if it is no more."""
         async with self._db.connection() as connection:
@@ -210,8 +224,11 @@ class LogReader:
         return self._events[batch.batch_id]
 
     async def _fetch(self, batches: list[int]) -> None:
-        async with indexed(self._db) as connection:
-            rows = await connection.fetch(_EVENTS, batches, self._names)
+        known = -1
+        while known != self.erasures:
+            known = self.erasures
+            async with indexed(self._db) as connection:
+                rows = await connection.fetch(_EVENTS, batches, self._names)
         while self._events and self._bytes > CACHE_BYTES:
             self.forget([next(iter(self._events))])
         found: dict[int, list[RecordedEvent]] = {batch_id: [] for batch_id in batches}

@@ -14,7 +14,7 @@ from zhike._engine import as_unavailable, is_dead
 from zhike._isolate import describe
 from zhike.consumers.attempts import Attempts
 from zhike.consumers.faults import ENDED, MergedError, is_outage, is_slow
-from zhike.errors import Unavailable, where
+from zhike.errors import NotFound, Unavailable, where
 from zhike.events.emit import hold
 from zhike.hooks import HookTimeout
 
@@ -96,7 +96,7 @@ class Offering:
             mode: Why it gets them.
 
         Raises:
-            MergedError: If one of the events is, or is about to be, another customer's by now.
+            MergedError: If one of the events is, or is about to be, another customer's by now, or an erased one's.
             Unavailable: If the database was lost.
             Exception: What the handler raised.
         """
@@ -109,17 +109,21 @@ class Offering:
             if is_dead(work.connection):  # whatever the handler made of it
                 raise as_unavailable(error) from error
             raise
+        customers = {event.customer_id for event in events}
         try:
-            winners = await hold(work.connection, {event.customer_id for event in events}, patience=MERGE_SECONDS)
-        except Unavailable as error:
+            winners = await hold(work.connection, customers, patience=MERGE_SECONDS)
+        except (NotFound, Unavailable) as error:  # who was there has been deleted by an undo
             raise MergedError from error
-        if any(winner != customer for customer, winner in winners.items()):
+        if any(winners.get(customer) != customer for customer in customers):
             raise MergedError
 
     async def _attempt(self, cursor: Cursor, events: list[RecordedEvent], end: Place, mode: Mode) -> None:
         name = cursor.name
         async with self.begin(name, mode) as work:
             row = await cursor.claim(work.connection)
+            if row is not None and row["erasures"] > cursor.erasures:
+                self.log.renew(row["erasures"])
+                raise MergedError
             if row is None or (deaths := await self._deaths(cursor, row, events, work.connection, end)) is None:
                 return
             await self._attempts.note(cursor, events[0].id, len(events), deaths)

@@ -2,8 +2,10 @@
 
 from zhike.api import Route
 from zhike.contracts.access import Permission, TokenDraft
+from zhike.contracts.customers import CustomerDraft
 from zhike.contracts.events import Consumer, EventType, IncomingDraft, Kind, Mode, RecordedEvent
 from zhike.contracts.jobs import Job, JobItem, Schedule
+from zhike.contracts.merges import CustomersMerge
 from zhike.contracts.plugins import Command, ConditionField, CustomerRows, HealthItem
 from zhike.contracts.tasks import Task, TaskPriority, TaskStatus
 
@@ -11,7 +13,9 @@ __all__ = [
     "Command",
     "ConditionField",
     "Consumer",
+    "CustomerDraft",
     "CustomerRows",
+    "CustomersMerge",
     "EventType",
     "HealthItem",
     "IncomingDraft",

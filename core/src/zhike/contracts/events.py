@@ -30,6 +30,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
         label: Name for people.
         payload: Struct of the properties, which are checked against it, or None.
         replaces: Earlier names of the same thing.
+        permission: What one must hold, besides `events.read`, to see such events and to ask about them.
     """
 
     name: Name
@@ -37,6 +38,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     label: Label
     payload: type[msgspec.Struct] | None = None
     replaces: tuple[str, ...] = ()
+    permission: str | None = None
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,13 +59,13 @@ class CustomerRows(msgspec.Struct, frozen=True, kw_only=True):
         table: Its name, which begins with the plugin's.
         column: The column that holds the customer's id.
         on_merge: `move` to the winner (a row that would break a unique key there is deleted), `delete`, `null`,
-            or `hook` when only `merge_customer_data` can do it.
+            `keep` with the loser until the merge is undone, or `hook` when only `merge_customer_data` can do it.
         on_erase: `delete`, `null`, or `hook` for `erase_customer_data`.
     """
 
     table: Name
     column: Name = "customer_id"
-    on_merge: Literal["move", "delete", "null", "hook"] = "move"
+    on_merge: Literal["move", "delete", "null", "keep", "hook"] = "move"
     on_erase: Literal["delete", "null", "hook"] = "delete"
 
 

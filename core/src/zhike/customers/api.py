@@ -26,12 +26,15 @@ class CustomersQuery(PageQuery, frozen=True, kw_only=True):
 async def list_customers(call: Call, query: CustomersQuery) -> Page[service.Customer]:
     """List customers, the newest first, or those with an identity."""
     key = call.host.cursor_key
-    return await service.list_(call.db, call.actor, q=query.q, limit=query.size, cursor=query.cursor, key=key)
+    page = await service.list_(call.db, call.actor, q=query.q, limit=query.size, cursor=query.cursor, key=key)
+    fields = call.host.platform.customer_fields
+    return Page([fields.opened(each) for each in page.items], page.next)
 
 
 async def read_customer(call: Call) -> service.Customer:
     """Show one customer; the id of one who was merged away shows the customer they were merged into."""
-    return await service.get(call.db, call.actor, call.id("customer_id"))
+    customer = await service.get(call.db, call.actor, call.id("customer_id"))
+    return call.host.platform.customer_fields.opened(customer)
 
 
 ROUTES = (

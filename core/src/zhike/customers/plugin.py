@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zhike.contracts import EventType, Route
-from zhike.customers.api import ROUTES
+from zhike.contracts import CustomerRows, EventType, Job, Route
+from zhike.customers import api, erase_api, erasing, field_api, merge_api, relation_api, reveal, settling, write_api
+from zhike.customers.facts import MERGES, RELATIONS
+from zhike.customers.search import refill
 from zhike.hooks import hookimpl
 from zhike.i18n import text
 
@@ -18,12 +20,29 @@ def register_event_types() -> Sequence[EventType]:
     return [
         EventType(name="customer.created", kind="platform", label=text("Customer created")),
         EventType(name="customer.updated", kind="platform", label=text("Customer updated")),
-        EventType(name="customer.merged", kind="platform", label=text("Customers merged")),
-        EventType(name="customer.history_changed", kind="platform", label=text("Customer history changed")),
+        *MERGES,
+        *RELATIONS,
     ]
 
 
 @hookimpl
 def register_routes() -> Sequence[Route]:
     """Register the API of customers."""
-    return ROUTES
+    modules = (api, field_api, write_api, relation_api, erase_api, merge_api, reveal)
+    return [route for module in modules for route in module.ROUTES]
+
+
+@hookimpl
+def register_customer_rows() -> Sequence[CustomerRows]:
+    """Register what goes with a customer; the migration records the same."""
+    return [
+        CustomerRows(table="customer_stage", on_merge="keep"),
+        CustomerRows(table="customer_relation"),
+        CustomerRows(table="customer_relation", column="other_customer_id"),
+    ]
+
+
+@hookimpl
+def register_jobs() -> Sequence[Job]:
+    """Register the indexing of customers from before there was search, the erasing and what merges leave to do."""
+    return [*refill.JOBS, *erasing.JOBS, *settling.JOBS]

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from zhike.customers.identities import is_strong
-from zhike.customers.traits import Cause, Draft
+from zhike.customers.traits import UNRANKED, Cause, Draft, Own, Ranked, Taken
 
 MERGE_LIMIT = 5_000
 """Stored events of a visitor up to which a merge happens at once."""
 
 Pair = tuple[str, str]
 """An identity: namespace and value."""
+CONTRADICTED = 0
+"""Stands for a customer where identities name several."""
 
 
 class Event(Protocol):
     """What an event says about who caused it."""
+
+    @property
+    def name(self) -> str:
+        """Event type; "" for what is known of a customer and no event."""
 
     @property
     def identities(self) -> Sequence[Pair]:
@@ -26,6 +33,10 @@ class Event(Protocol):
     @property
     def traits(self) -> Mapping[str, Any] | None:
         """Field to value."""
+
+    @property
+    def own(self) -> Own | None:
+        """What is said of the customer besides, where it is no event."""
 
     @property
     def source(self) -> str:
@@ -44,11 +55,12 @@ class Attachment(NamedTuple):
 
 
 class Merge(NamedTuple):
-    """An anonymous visitor who turned out to be somebody."""
+    """An anonymous visitor who turned out to be somebody, and what was learned of them from the visitor's file."""
 
     winner_id: int
     loser_id: int
     cause: Cause
+    taken: Taken
 
 
 class Candidate(NamedTuple):
@@ -94,7 +106,7 @@ def concerned(events: Iterable[Event], owners: Mapping[Pair, int], anonymous: se
         pairs = event.identities
         if len(pairs) == 1:
             owner = owners.get(pairs[0])
-            if owner is not None and (event.traits or owner in anonymous):
+            if owner is not None and (event.traits or event.own or owner in anonymous):
                 locks.add(owner)
             continue
         known = [owners[pair] for pair in pairs if pair in owners]
@@ -110,7 +122,7 @@ def concerned(events: Iterable[Event], owners: Mapping[Pair, int], anonymous: se
             identities = True
             visitors |= mergeable
             locks |= mergeable
-        if attaches or mergeable or event.traits or known[0] in anonymous:
+        if attaches or mergeable or event.traits or event.own or known[0] in anonymous:
             locks.add(known[0])
     return Concerned(locks, identities, visitors)
 
@@ -124,6 +136,12 @@ class Resolver:
         strong: Namespaces in which the locked customers have a strong identity; it is extended here.
         sizes: The stored visitors that may be merged, with the number of their events.
         kept: Those of them who are not merged all the same, since a plugin refuses.
+        homes: Of the known identities those that were first given to a customer who was merged away since, and to whom.
+        separate: Pairs of customers, the smaller id first, that somebody has said are two.
+
+    Attributes:
+        ranked: The fields that rank their sources.
+        own: What an import says of customers besides fields, and who brought it.
     """
 
     def __init__(
@@ -133,17 +151,23 @@ class Resolver:
         strong: dict[int, set[str]],
         sizes: dict[int, int],
         kept: Collection[int] = (),
+        homes: Mapping[Pair, int] = MappingProxyType({}),
+        separate: Collection[tuple[int, int]] = (),
     ) -> None:
-        self.owners = owners
+        self._winners = {home: owners[pair] for pair, home in homes.items()}
+        # Whom each was first given to: `root` leads from there to who that is.
+        self.owners = {**owners, **homes} if homes else owners
         self.drafts = drafts
         self.created: list[tuple[Draft, Cause]] = []
         self.attachments: list[Attachment] = []
         self.merges: list[Merge] = []
+        self.ranked: Ranked = UNRANKED
+        self.own: dict[int, tuple[Own, Cause]] = {}
         self.candidates: dict[tuple[int, int], Candidate] = {}
         self._strong = strong
         self._sizes = sizes
         self._kept = kept
-        self._winners: dict[int, int] = {}
+        self._separate = separate
 
     def resolve(self, event: Event, cause: Cause) -> int:
         """Return whose event it is, after drawing every conclusion from its identities and traits.
@@ -151,34 +175,62 @@ class Resolver:
         The highest-ranked known identity decides; without one the customer is new. Unknown ones are attached
         to that customer, except a strong one where another value of the namespace stands already: that one
         stays unknown, and as soon as it is known elsewhere the pair becomes a candidate. The customer of a
-        known weak identity is merged in if it has no strong identity; every other contradiction is a candidate.
+        known weak identity is merged in if it has no strong identity; every other contradiction is a candidate. What
+        is no event is said of the customer: all its identities are attached.
 
         Args:
             event: Its identities are ordered from the strongest to the weakest.
             cause: Who brought it in.
 
         Returns:
-            The customer at this point of the batch; `root` tells who it is at the end.
+            The customer to whom the deciding identity was first given; `root` tells who that is at the end.
+            `CONTRADICTED`, and nothing has changed, for what is no event and whose strong identities speak of several
+            customers.
         """
         pairs = event.identities
         owners = self.owners
+        if not event.name and len(pairs) > 1 and self.contradicted(pairs):
+            return CONTRADICTED
         found = owners.get(pairs[0])
         if found is None:
             found = next((owners[pair] for pair in pairs if pair in owners), None)
-        customer = self._create(cause) if found is None else self.root(found)
+        home = self._create(cause) if found is None else found
+        customer = self.root(home)
         if found is None or len(pairs) > 1:
             for pair in pairs:
                 owner = owners.get(pair)
                 if owner is None:
-                    self._attach(customer, pair, cause)
+                    self._attach(customer, home, pair, cause, single=bool(event.name))
                 elif (other := self.root(owner)) != customer:
                     self._meet(customer, other, pair, cause)
         if event.traits:
-            self.drafts[customer].apply(event.traits, event.source, event.occurred_at, cause)
-        return customer
+            self.drafts[customer].apply(event.traits, event.source, event.occurred_at, cause, self.ranked)
+        if event.own:
+            earlier, _ = self.own.get(customer, (Own(), cause))
+            self.own[customer] = (event.own.after(earlier), cause)
+        return home
+
+    @property
+    def moves(self) -> bool:
+        """Whether somebody the events came to first is another customer by now."""
+        return bool(self._winners)
+
+    def contradicted(self, pairs: Sequence[Pair]) -> bool:
+        """Say whether identities speak of several customers: two have them, or one who is called otherwise already."""
+        owners = self.strong_owners(pairs)
+        first = pairs[0]
+        if len(owners) != 1 or first in self.owners:
+            return len(owners) > 1
+        # A second phone is news of a customer; a second value of what ranks higher than all that is known is not.
+        return is_strong(first[0]) and first[0] in self._strong.get(next(iter(owners)), ())
+
+    def strong_owners(self, pairs: Sequence[Pair]) -> dict[int, Pair]:
+        """Return the customers of the strong ones among identities, each with the highest-ranked that says so."""
+        known = [(self.root(self.owners[pair]), pair) for pair in pairs if pair in self.owners and is_strong(pair[0])]
+        return dict(reversed(known))
 
     def root(self, customer: int) -> int:
-        """Return the customer into which this one was merged in this batch, or itself."""
+        """Return the customer into which this one was merged, or itself."""
         while customer in self._winners:
             customer = self._winners[customer]
         return customer
@@ -203,7 +255,8 @@ class Resolver:
                 draft.merged_into = of(draft.merged_into)
         self.drafts = {draft.id: draft for draft in self.drafts.values()}
         self.attachments = [Attachment(pair, of(customer)) for pair, customer in self.attachments]
-        self.merges = [Merge(of(winner), of(loser), cause) for winner, loser, cause in self.merges]
+        self.own = {of(customer): said for customer, said in self.own.items()}
+        self.merges = [each._replace(winner_id=of(each.winner_id), loser_id=of(each.loser_id)) for each in self.merges]
         self.candidates = {
             key: found._replace(first_id=of(found.first_id), second_id=of(found.second_id))
             for key, found in self.candidates.items()
@@ -219,18 +272,21 @@ class Resolver:
         self._sizes[customer] = 0
         return customer
 
-    def _attach(self, customer: int, pair: Pair, cause: Cause) -> None:
+    def _attach(self, customer: int, home: int, pair: Pair, cause: Cause, *, single: bool) -> None:
         if is_strong(pair[0]):
             taken = self._strong.setdefault(customer, set())
-            if pair[0] in taken:
+            if single and pair[0] in taken:
                 return
             taken.add(pair[0])
-        self.owners[pair] = customer
-        self.attachments.append(Attachment(pair, customer))
+        self.owners[pair] = home
+        self.attachments.append(Attachment(pair, home))
         if pair[0] in {"phone", "email"}:
             self.drafts[customer].fill(*pair, cause)
 
     def _meet(self, customer: int, other: int, pair: Pair, cause: Cause) -> None:
+        key = (customer, other) if customer < other else (other, customer)
+        if key in self._separate:
+            return
         if is_strong(pair[0]):
             reason = "strong_identity"
         elif other not in self._sizes or self._strong.get(other):
@@ -242,13 +298,12 @@ class Resolver:
         else:
             self._merge(customer, other, cause)
             return
-        key = (customer, other) if customer < other else (other, customer)
         self.candidates.setdefault(key, Candidate(customer, other, reason, pair))
 
     def _merge(self, winner: int, loser: int, cause: Cause) -> None:
         self._winners[loser] = winner
-        self.merges.append(Merge(winner, loser, cause))
-        self.drafts[winner].absorb(self.drafts[loser], cause)
+        taken = self.drafts[winner].absorb(self.drafts[loser], cause)
+        self.merges.append(Merge(winner, loser, cause, taken))
         self.drafts[loser].merge_into(winner, cause)
         if winner in self._sizes:
             self._sizes[winner] += self._sizes[loser]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,13 @@ from asyncpg import Record
 
 from zhike.access import audit
 from zhike.access.actor import Actor
-from zhike.access.masking import masked, masked_fields
+from zhike.access.masking import field_of, rules_of
+from zhike.access.roles import CUSTOMERS_READ
 from zhike.access.scope import visible_customers
 from zhike.api import MAX_ID, Page
 from zhike.customers.identities import NORMALISERS, BadIdentity, order, plain
+from zhike.customers.search.finding import find
+from zhike.customers.showing import shown
 from zhike.errors import NotFound
 from zhike.i18n import text
 from zhike.ids import decode_cursor, encode_cursor
@@ -30,6 +33,7 @@ c.attributes::text, c.created_at, c.updated_at
 
 _ONE = "SELECT {columns} FROM customer AS c WHERE c.id = $1 AND {visible}"
 
+_VISIBLE = "SELECT c.id FROM customer AS c WHERE c.id = $1 AND {visible}"
 _WINNER = """
 WITH RECURSIVE chain AS (
   SELECT id, merged_into FROM customer WHERE id = $1
@@ -42,7 +46,8 @@ _NEWEST = """
 SELECT {columns} FROM customer AS c WHERE c.id < $1 AND {visible} ORDER BY c.id DESC LIMIT $2
 """
 
-# Namespaces without rules of their own are found by jumping from one to the next in the index.
+# Namespaces without rules of their own are found by jumping from one to the next in the index. Few have one identity
+# in common: a page is cut out of all of them.
 _FOUND = """
 WITH RECURSIVE namespaces AS (
   SELECT min(namespace) AS namespace FROM identity
@@ -50,16 +55,18 @@ WITH RECURSIVE namespaces AS (
   SELECT (SELECT min(namespace) FROM identity WHERE namespace > n.namespace)
   FROM namespaces AS n WHERE n.namespace IS NOT NULL
 ), wanted AS (
-  SELECT * FROM unnest($3::text[], $4::text[]) AS w (namespace, value)
+  SELECT * FROM unnest($1::text[], $2::text[]) AS w (namespace, value)
   UNION ALL
-  SELECT namespace, $5::text FROM namespaces WHERE namespace <> ALL ($6::text[])
+  SELECT namespace, $3::text FROM namespaces WHERE namespace <> ALL ($4::text[])
 )
 SELECT {columns} FROM customer AS c
-WHERE c.id < $1 AND {visible} AND c.id IN (
-  SELECT i.customer_id FROM wanted AS w
-  JOIN identity AS i ON i.namespace = w.namespace COLLATE "C" AND i.value = w.value COLLATE "C"
-)
-ORDER BY c.id DESC LIMIT $2
+WHERE {visible} AND c.id = ANY (ARRAY(
+  SELECT i.customer_id FROM wanted AS w CROSS JOIN LATERAL (
+    SELECT customer_id FROM identity
+    WHERE namespace = w.namespace COLLATE "C" AND value = w.value COLLATE "C" LIMIT 1
+  ) AS i
+))
+ORDER BY c.id DESC
 """
 
 
@@ -97,20 +104,26 @@ class Customer(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
-async def get(db: Database, actor: Actor, customer_id: int) -> Customer:
+async def get(db: Database, actor: Actor, customer_id: int, *, permission: str = CUSTOMERS_READ) -> Customer:
     """Return a customer; for one who was merged away, the winner.
+
+    Args:
+        db: Where they are.
+        actor: Who asks.
+        customer_id: Whom they ask for.
+        permission: That of the route.
 
     Raises:
         NotFound: If there is none, or `actor` does not see it.
     """
-    sql = _ONE.format(columns=COLUMNS, visible=visible_customers(actor, "c"))
+    sql = _ONE.format(columns=COLUMNS, visible=visible_customers(actor, "c", permission))
     async with db.connection() as connection:
         row = await connection.fetchrow(sql, customer_id)
         if row is None:
             row = await connection.fetchrow(sql, await winner_of(connection, customer_id))
     if row is None:
         raise not_found(customer_id)
-    return customer_of(row, masked_fields(actor))
+    return customer_of(row, actor)
 
 
 async def list_(
@@ -122,7 +135,8 @@ async def list_(
         db: Where they are.
         actor: Who asks.
         q: Only the customers with this identity, read in every namespace that can take it and that `actor` sees
-            unmasked; a whole phone number always counts, and is audited where it is masked.
+            unmasked; without any, those in whose fields all its words are found (`zhike.customers.search`). A whole
+            phone number always counts, and is audited where it is masked.
         limit: Customers on the page.
         cursor: `next` of the page before.
         key: The deployment's secret that signs cursors.
@@ -131,28 +145,42 @@ async def list_(
         BadRequest: If `cursor` was not made for this list.
     """
     before = MAX_ID if cursor is None else decode_cursor(cursor, key, int, scope=_LIST)
-    visible, hidden = visible_customers(actor, "c"), masked_fields(actor)
+    visible = visible_customers(actor, "c")
     async with db.connection() as connection:
         # One more than asked for tells whether there is a next page.
-        if q:
-            pairs = [pair for pair in _read_as_identities(q) if pair[0] not in hidden or pair[0] == "phone"]
-            rows = await connection.fetch(
-                _FOUND.format(columns=COLUMNS, visible=visible),
-                before,
-                limit + 1,
-                [namespace for namespace, _ in pairs],
-                [value for _, value in pairs],
-                _plain(q),
-                list(NORMALISERS),
-            )
-            if "phone" in hidden and any(namespace == "phone" for namespace, _ in pairs):
-                # Whoever knows a whole number may ask whose it is; trying numbers out leaves its trace.
-                found = [row["id"] for row in rows[:limit]]
-                await audit.record(connection, actor, "customer.lookup", "customer", {"by": "phone", "found": found})
+        if q and not q.isspace():
+            rows = await _searched(connection, actor, q, before, limit + 1)
         else:
             rows = await connection.fetch(_NEWEST.format(columns=COLUMNS, visible=visible), before, limit + 1)
-    items = [customer_of(row, hidden) for row in rows[:limit]]
+    items = [customer_of(row, actor) for row in rows[:limit]]
     return Page(items, encode_cursor(items[-1].id, key, scope=_LIST) if len(rows) > limit else None)
+
+
+async def _searched(connection: Connection, actor: Actor, q: str, before: int, limit: int) -> Sequence[Record]:
+    """Return the newest customers below an id who have an identity, or, if nobody has it, whom a query means."""
+    rules = rules_of(actor)
+    traced = rules.get("phone") == "mask"
+    pairs = {
+        namespace: value
+        for namespace, value in _read_as_identities(q)
+        if field_of(namespace) not in rules or (traced and namespace == "phone")
+    }
+    exact = await connection.fetch(
+        _FOUND.format(columns=COLUMNS, visible=visible_customers(actor, "c")),
+        [*pairs],
+        [*pairs.values()],
+        _plain(q),
+        [*NORMALISERS, *(field.removeprefix("identities.") for field in rules)],
+    )
+    rows: Sequence[Record] = [row for row in exact if row["id"] < before][:limit]
+    phone = pairs.get("phone")
+    if not exact:
+        rows = await find(connection, actor, q, phone=phone, columns=COLUMNS, before=before, limit=limit)
+    if traced and phone is not None:
+        # Whoever knows a whole number may ask whose it is; trying numbers out leaves its trace.
+        details = {"by": "phone", "found": [row["id"] for row in rows[: limit - 1]]}
+        await audit.record(connection, actor, "customer.lookup", "customer", details)
+    return rows
 
 
 async def winner_of(connection: Connection, customer_id: int) -> int | None:
@@ -161,31 +189,41 @@ async def winner_of(connection: Connection, customer_id: int) -> int | None:
     return winner
 
 
+async def visible_winner(
+    connection: Connection, actor: Actor, customer_id: int, permission: str = CUSTOMERS_READ
+) -> int:
+    """Return the id of a customer, or of the winner, if it is one for whom `actor` holds a permission.
+
+    Raises:
+        NotFound: If there is none.
+    """
+    visible = _VISIBLE.format(visible=visible_customers(actor, "c", permission))
+    while True:
+        winner = await winner_of(connection, customer_id)
+        found: int | None = await connection.fetchval(visible, winner)
+        if found is not None:
+            return found
+        if winner == await winner_of(connection, customer_id):  # else who was merged away in between
+            raise not_found(customer_id)
+
+
 def not_found(customer_id: int) -> NotFound:
     """Return the error for a customer who does not exist or is out of scope; nobody can tell which."""
-    return NotFound(text("there is no customer {id}", id=customer_id))
+    return NotFound(text("There is no customer with the id {id}", id=customer_id))
 
 
-def customer_of(row: Record, hidden: Collection[str] = ()) -> Customer:
-    """Return the customer in a row of `COLUMNS`.
-
-    Args:
-        row: The row.
-        hidden: The fields to mask.
-    """
+def customer_of(row: Record, actor: Actor) -> Customer:
+    """Return the customer in a row of `COLUMNS` as `actor` is shown it."""
     values: list[Any] = list(row)
     identities: dict[str, list[str]] = {}
     pairs = values[9] or ()
     if len(pairs) > 1:
         pairs = sorted(pairs, key=lambda pair: (order(pair[0]), pair[1]))
     for namespace, value in pairs:
-        shown = masked(namespace, value) if namespace in hidden else value
-        identities.setdefault(namespace, []).append(shown)
+        identities.setdefault(namespace, []).append(value)
     values[9] = identities
     values[10] = msgspec.Raw(values[10])
-    customer = Customer(*values)
-    known = {field: value for field in hidden if isinstance(value := getattr(customer, field, None), str)}
-    return msgspec.structs.replace(customer, **{field: masked(field, value) for field, value in known.items()})
+    return shown(actor, Customer(*values))
 
 
 def _read_as_identities(value: str) -> list[tuple[str, str]]:

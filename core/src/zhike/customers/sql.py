@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ _WEAK = ", ".join(f"'{namespace}'" for namespace in WEAK)
 
 # Ordered by id, like every lock on several customers, so that no two transactions wait for each other.
 _LOCK = """
-SELECT id, kind, name, phone, email, company, stage, attributes::text, provenance::text, merged_into
+SELECT id, kind, name, phone, email, company, stage, attributes::text, provenance::text, merged_into,
+  erased_at
 FROM customer WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -31,11 +32,22 @@ SELECT customer_id, sum(count)::bigint FROM customer_event_stat
 WHERE customer_id = ANY($1::bigint[]) AND name = '*' GROUP BY customer_id
 """
 
+_SEPARATE = """
+SELECT low_id, high_id FROM duplicate_candidate
+WHERE state = 'dismissed' AND (low_id = ANY($1::bigint[]) OR high_id = ANY($1::bigint[]))
+"""
+
+_OWNED = """
+SELECT count(*) FROM unnest($1::text[], $2::text[], $3::bigint[]) AS k (namespace, value, customer_id)
+JOIN identity AS i ON i.namespace = k.namespace COLLATE "C" AND i.value = k.value COLLATE "C"
+WHERE i.customer_id = k.customer_id
+"""
+
 _UPDATE = """
 UPDATE customer AS c SET
   kind = n.kind, name = n.name, phone = n.phone, email = n.email, company = n.company, stage = n.stage,
   attributes = n.attributes::jsonb, provenance = n.provenance::jsonb,
-  merged_into = n.merged_into, updated_at = greatest(c.updated_at, $1)
+  merged_into = coalesce(n.merged_into, c.merged_into), updated_at = greatest(c.updated_at, $1)
 FROM unnest(
   $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
   $9::text[], $10::text[], $11::bigint[]
@@ -88,6 +100,18 @@ async def strong_namespaces(connection: Connection, customers: Iterable[int]) ->
     return {customer: set(namespaces) for customer, namespaces in rows}
 
 
+async def separate(connection: Connection, customers: Iterable[int]) -> set[tuple[int, int]]:
+    """Return the pairs with one of the customers of which somebody has said that they are two."""
+    return {(low, high) for low, high in await connection.fetch(_SEPARATE, list(customers))}
+
+
+async def still_owned(connection: Connection, owners: Mapping[Pair, int]) -> bool:
+    """Say whether identities belong to the customers given, who are locked."""
+    [namespaces, values] = _columns(list(owners))
+    owned: int = await connection.fetchval(_OWNED, namespaces, values, list(owners.values()))
+    return owned == len(owners)
+
+
 async def sizes(connection: Connection, customers: Iterable[int]) -> dict[int, int]:
     """Return how many behaviours of each of the customers are stored."""
     wanted = list(customers)
@@ -131,4 +155,5 @@ async def insert_candidates(connection: Connection, candidates: Iterable[Candida
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+    """Return rows column by column; one of nulls only is empty, which is quicker to send and means the same."""
+    return [[] if column.count(None) == len(column) else list(column) for column in zip(*rows, strict=True)]

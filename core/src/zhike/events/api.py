@@ -11,8 +11,10 @@ from zhike import clock
 from zhike.access.roles import EVENTS_READ, EVENTS_WRITE
 from zhike.api import Call, Page, PageQuery, Route
 from zhike.events import service
+from zhike.events.collecting import admissible, check_size
 from zhike.events.decode import decode_events
-from zhike.events.schemas import MAX_EVENTS, IncomingEvent
+from zhike.events.schemas import MAX_EVENTS, CheckedEvent, IncomingEvent, Rejection
+from zhike.i18n import text
 
 
 def _described() -> type[msgspec.Struct]:
@@ -74,6 +76,8 @@ async def record_events(call: Call) -> EventsAnswer:
     events, rejections = decode_events(
         call.body, call.body_type, now=clock.now(), settings=call.settings, types=collector.types
     )
+    if call.actor.collects:
+        return await _collect(call, events, rejections)
     accepted = duplicate = 0
     if events:
         stored = await collector.submit(events, origin=call.actor.origin)
@@ -86,6 +90,19 @@ async def record_events(call: Call) -> EventsAnswer:
     return EventsAnswer(accepted, duplicate, rejected)
 
 
+async def _collect(call: Call, events: list[CheckedEvent], rejections: list[Rejection]) -> EventsAnswer:
+    """Store what a token in a web page may send; what it is told is the same whatever is stored already."""
+    now = clock.now()
+    check_size([*events, *rejections])
+    kept = [event for event in events if admissible(event, call.actor.id, now)]
+    if kept:
+        await call.host.collector.submit(kept, origin=call.actor.origin)
+    taken = {event.index for event in kept}
+    refused = sorted({event.index for event in events} - taken | {rejection.index for rejection in rejections})
+    message = text("not taken; a token of kind service is told why").render(call.locale)
+    return EventsAnswer(len(kept), 0, [Rejected(index, "rejected", message) for index in refused])
+
+
 async def list_event_types(call: Call, query: PageQuery) -> Page[service.EventType]:
     """List the event types that have been recorded, by name."""
     key = call.host.cursor_key
@@ -94,8 +111,15 @@ async def list_event_types(call: Call, query: PageQuery) -> Page[service.EventTy
 
 async def list_customer_events(call: Call, query: PageQuery) -> Page[service.TimelineEvent]:
     """List what happened to a customer, the latest first."""
-    customer_id, key = call.id("customer_id"), call.host.cursor_key
-    return await service.timeline(call.db, call.actor, customer_id, limit=query.size, cursor=query.cursor, key=key)
+    return await service.timeline(
+        call.db,
+        call.actor,
+        call.id("customer_id"),
+        limit=query.size,
+        cursor=query.cursor,
+        key=call.host.cursor_key,
+        registry=call.host.platform.registry,
+    )
 
 
 ROUTES = (
@@ -104,6 +128,7 @@ ROUTES = (
         path="/events",
         handler=record_events,
         permission=EVENTS_WRITE,
+        collects=True,
         summary="Record events",
         body=EventsRequest,
         answer=EventsAnswer,

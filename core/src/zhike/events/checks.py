@@ -14,7 +14,10 @@ from msgspec import Raw
 
 from zhike import wire
 from zhike.contracts import EventType
+from zhike.customers.fields import CustomerFields
 from zhike.customers.identities import NORMALISERS, BadIdentity, order
+from zhike.customers.sealing import is_sealed
+from zhike.customers.values import BadValue
 from zhike.events.properties import BadProperties, from_json
 from zhike.events.schemas import (
     COLUMN_TRAITS,
@@ -72,9 +75,11 @@ class KnownTypes:
 
     Args:
         registered: Event types by name.
+        fields: The fields of customers, which traits have to fit; None where any trait will do.
     """
 
-    def __init__(self, registered: Mapping[str, EventType]) -> None:
+    def __init__(self, registered: Mapping[str, EventType], fields: CustomerFields | None = None) -> None:
+        self.fields = fields
         ours = [name for name, registration in registered.items() if registration.kind == "platform"]
         self.reserved = PLATFORM_EVENTS.union(ours)
         self.payloads = {name: known.payload for name, known in registered.items() if known.payload is not None}
@@ -119,11 +124,10 @@ def check_items(
         read: Checks properties that are not known to be good and returns their JSON text.
         types: The registered event types.
     """
-    accepted: list[CheckedEvent] = []
-    rejected: list[Rejection] = []
+    accepted, rejected = list[CheckedEvent](), list[Rejection]()
     now = now.astimezone(UTC)
-    zone, latest = settings.zone, now + AHEAD
-    good_names, payloads = types.good_names, types.payloads
+    zone, latest, good_names, payloads = settings.zone, now + AHEAD, types.good_names, types.payloads
+    fields = types.fields if types.fields and types.fields.checked else None
     for index, item, json in rows:
         try:
             name = item.name
@@ -140,6 +144,8 @@ def check_items(
             traits = item.traits
             if traits and (careful or not _SPECIAL_TRAITS.isdisjoint(traits)):
                 _check_traits(traits, careful)
+            if traits and fields and not fields.checked.keys().isdisjoint(traits):
+                traits = fit_traits(traits, fields)
             minor, amount, currency = None, item.amount, item.currency
             if amount is not None or currency is not None:
                 minor, currency = money(amount, currency, settings.currency)
@@ -149,11 +155,10 @@ def check_items(
             identities, properties = _identities(item.identities), json or read(item.properties)
             if name in payloads:
                 check_payload(properties.encode(), payloads[name])
-            accepted.append(
-                CheckedEvent(
-                    index, name, message_id, occurred_at, identities, traits, minor, currency, properties, source
-                )
+            event = CheckedEvent(
+                index, name, message_id, occurred_at, identities, traits, minor, currency, properties, source
             )
+            accepted.append(event)
         except (BadItem, BadProperties) as error:
             bad = error if isinstance(error, BadItem) else BadItem("properties", "properties", error.message)
             rejected.append(bad.rejection(index))
@@ -291,9 +296,35 @@ def _check_traits(traits: dict[str, Any], careful: bool) -> None:
         )
     for name, value in traits.items():
         fault = _text_fault(name, MAX_TRAIT_KEY) if name else text("a trait needs a name")
-        fault = fault or _trait_fault(value)
+        # A plugin gives back what stands for the value of an encrypted field.
+        fault = fault or (None if is_sealed(value) else _trait_fault(value))
         if fault:
             raise BadItem("trait", f"traits.{name[:MAX_TRAIT_KEY]}", fault)
+
+
+def check_traits(traits: dict[str, Any], fields: CustomerFields) -> dict[str, Any]:
+    """Return traits that come without an event as they are stored; raises `BadItem`."""
+    _check_traits(traits, careful=True)
+    return fit_traits(traits, fields)
+
+
+def fit_traits(traits: dict[str, Any], fields: CustomerFields) -> dict[str, Any]:
+    """Return traits as they are stored: checked by their fields, and sealed if these are encrypted.
+
+    Args:
+        traits: Names that may be traits, with any values.
+        fields: The installation's.
+
+    Raises:
+        BadItem: With the code `trait`, if one does not fit its field.
+    """
+    fitted = dict(traits)
+    for key in fields.checked.keys() & traits.keys():
+        try:
+            fitted[key] = fields.fitted(key, traits[key])
+        except BadValue as error:
+            raise BadItem("trait", f"traits.{key}", error.message) from None
+    return fitted
 
 
 def _trait_fault(value: object, inside: bool = False) -> Text | None:
@@ -302,7 +333,7 @@ def _trait_fault(value: object, inside: bool = False) -> Text | None:
             return None
         case str():
             return _text_fault(value, MAX_TRAIT_CHARACTERS)
-        case int() | float():
+        case int() | float() | Decimal():
             # A double is as wide as the columns and programs that read it; NaN and infinity are not JSON.
             whole = isinstance(value, int)
             good = -(2**63) <= value < 2**63 if whole else math.isfinite(value)
@@ -319,6 +350,6 @@ def _text_fault(value: str, limit: int) -> Text | None:
         return text("expected at most {limit} characters, got {size}", limit=limit, size=len(value))
     if "\0" in value:
         return text("the character NUL (\\u0000) cannot be stored")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         return text("lone surrogates are no text")
     return None

@@ -20,8 +20,10 @@ PATIENCE = 2.0
 # As in ingest, no plan that was made while tables were small may read a whole one.
 _BEGIN = "SET LOCAL enable_seqscan = off; SAVEPOINT hold"
 _UNDO = "ROLLBACK TO SAVEPOINT hold; RELEASE SAVEPOINT hold"
-_HOLD = "SELECT id, merged_into FROM customer WHERE id = ANY($1::bigint[]) FOR KEY SHARE SKIP LOCKED"
+_HOLD = "SELECT id, merged_into, erased_at FROM customer WHERE id = ANY($1::bigint[]) FOR KEY SHARE SKIP LOCKED"
 _EXIST = "SELECT id FROM customer WHERE id = ANY($1::bigint[])"
+_ERASED = 0
+"""In the place of the customer somebody was merged into."""
 _STORED = "SELECT message_id FROM event WHERE message_id = ANY($1::text[])"
 
 
@@ -64,7 +66,7 @@ class Emission(NamedTuple):
 
 
 async def hold(connection: Connection, customers: Iterable[int], *, patience: float = PATIENCE) -> dict[int, int]:
-    """Keep customers from being merged away until the transaction ends.
+    """Keep customers from being merged away or erased until the transaction ends.
 
     Args:
         connection: In a transaction.
@@ -72,11 +74,12 @@ async def hold(connection: Connection, customers: Iterable[int], *, patience: fl
         patience: Seconds to wait for merges in flight.
 
     Returns:
-        Who each of them is now.
+        Who each of them is now; those who were erased are left out.
 
     Raises:
         NotFound: If one of them never existed.
-        Unavailable: If one of them is being merged for longer than that; the same work, begun again, may pass.
+        Unavailable: If one of them is being merged or erased for longer than that; the same work, begun again, may
+            pass.
     """
     wanted = set(customers)
     loop = asyncio.get_running_loop()
@@ -94,9 +97,10 @@ async def hold(connection: Connection, customers: Iterable[int], *, patience: fl
     winners = {}
     for customer in wanted:
         winner = customer
-        while (further := merged[winner]) is not None:
+        while further := merged[winner]:
             winner = further
-        winners[customer] = winner
+        if further != _ERASED:
+            winners[customer] = winner
     return winners
 
 
@@ -106,16 +110,17 @@ async def _try_to_hold(connection: Connection, wanted: set[int]) -> tuple[dict[i
     merged: dict[int, int | None] = {}
     missing = wanted
     while missing:
-        found = dict(map(tuple, await connection.fetch(_HOLD, list(missing))))
+        rows = await connection.fetch(_HOLD, list(missing))
+        found = {id_: merged_into if erased_at is None else _ERASED for id_, merged_into, erased_at in rows}
         merged.update(found)
         if len(found) < len(missing):
             return merged, missing - found.keys()
-        missing = {winner for winner in found.values() if winner is not None} - merged.keys()
+        missing = {winner for winner in found.values() if winner} - merged.keys()
     return merged, missing
 
 
 async def rows_of(connection: Connection, emissions: Sequence[Emission]) -> EventRows:
-    """Return what of `emissions` is not stored yet as rows of the customers they belong to now.
+    """Return what of `emissions` is not stored yet as rows of the customers they belong to now; none of the erased.
 
     The customers stay whoever they are until the transaction ends; raises as `hold` does.
     """
@@ -124,7 +129,7 @@ async def rows_of(connection: Connection, emissions: Sequence[Emission]) -> Even
     new = [
         each._replace(customer=winners[each.customer], home=winners[each.home])
         for each in emissions
-        if each.message_id not in stored
+        if each.message_id not in stored and each.customer in winners
     ]
     return EventRows(*map(list, zip(*new, strict=True)))
 
@@ -134,7 +139,7 @@ async def write(connection: Connection, emissions: Sequence[Emission], now: date
 
     Args:
         connection: In a transaction that has not written events.
-        emissions: What was emitted.
+        emissions: What was emitted; nothing is stored of customers who were erased.
         now: The instant they count as recorded.
 
     Returns:

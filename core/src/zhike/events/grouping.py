@@ -59,7 +59,7 @@ class Collector:
     """
 
     def __init__(self, platform: Platform) -> None:
-        self.types = KnownTypes(platform.registry.event_types)
+        self.types = KnownTypes(platform.registry.event_types, platform.customer_fields)
         self._platform = platform
         settings = platform.settings
         self._limit = settings.queue_limit

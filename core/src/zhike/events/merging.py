@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
@@ -76,13 +76,16 @@ def paused(platform: Platform | None) -> bool:
     return platform is not None and _slow.get(platform.hooks, 0.0) > time.monotonic()
 
 
-async def hand_over(platform: Platform, connection: Connection, resolver: Resolver, now: datetime) -> Effects:
+async def hand_over(
+    platform: Platform, connection: Connection, resolver: Resolver, recorded: Mapping[int, int], now: datetime
+) -> Effects:
     """Have plugins' rows moved to the customers that visitors were merged into, and the plugins do their duty.
 
     Args:
         platform: The process's platform.
         connection: In the batch's transaction, where customers, identities and events have their new owners.
         resolver: Knows the merges.
+        recorded: Their ids in customer_merge, by loser.
         now: When they count as merged.
 
     Returns:
@@ -93,16 +96,20 @@ async def hand_over(platform: Platform, connection: Connection, resolver: Resolv
         TooSlow: If it took too long; the connection is closed.
     """
     groups: dict[int, _Group] = {}
+    into = {merge.loser_id: merge.winner_id for merge in resolver.merges}
     for merge in resolver.merges:
         # Plugins know nothing of a customer that is created in this very transaction.
         if not resolver.drafts[merge.loser_id].new:
             winner = resolver.root(merge.loser_id)
-            groups.setdefault(winner, _Group(winner, [], merge.cause)).losers.append(merge.loser_id)
+            group = groups.setdefault(winner, _Group(winner, {}, merge.cause))
+            group.losers[merge.loser_id] = [recorded[step] for step in _steps(merge.loser_id, into)]
     effects = await _attempt(platform, connection, list(groups.values()), now)
     if effects is not None:
         return effects
-    single = [_Group(group.winner, [loser], group.cause) for group in groups.values() for loser in group.losers]
-    refused = set()
+    single = [
+        group._replace(losers={loser: merges}) for group in groups.values() for loser, merges in group.losers.items()
+    ]
+    refused: set[int] = set()
     ends = time.monotonic() + SECONDS
     for group in single:
         over = len(single) == 1 or time.monotonic() > ends
@@ -114,8 +121,15 @@ async def hand_over(platform: Platform, connection: Connection, resolver: Resolv
 
 class _Group(NamedTuple):
     winner: int
-    losers: list[int]
+    losers: dict[int, list[int]]  # with the merges that lead to the winner
     cause: Cause
+
+
+def _steps(loser: int, into: Mapping[int, int]) -> Iterator[int]:
+    """Return a customer and those it was merged into who were themselves merged in the same batch."""
+    while loser in into:
+        yield loser
+        loser = into[loser]
 
 
 async def _attempt(
@@ -130,13 +144,14 @@ async def _attempt(
     try:
         async with asyncio.timeout(SECONDS):
             pairs = [(loser, group.winner) for group in groups for loser in group.losers]
-            await move_rows(connection, pairs, duties=duties)
+            merges = {loser: ids for group in groups for loser, ids in group.losers.items()}
+            await move_rows(connection, pairs, merges, duties=duties)
             emitted: list[Emission] = []
             for winner, losers, cause in groups if duties else ():
                 mode: Mode = "live" if cause.live else "backfill"
                 work = Work(platform, connection, plugin="", origin=cause.origin, mode=mode, now=now)
                 with entered(work):
-                    await platform.hooks.duty(_HOOK, winner_id=winner, loser_ids=losers, work=work)
+                    await platform.hooks.duty(_HOOK, winner_id=winner, loser_ids=list(losers), work=work)
                 emitted += work.emitted()
                 effects.jobs += work.jobs
             if emitted:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from zhike.customers.traits import Own
 from zhike.i18n import Text
 
 MAX_EVENTS = 5_000
@@ -23,7 +24,9 @@ MAX_TRAIT_ITEMS = 1_000
 LIVE = timedelta(hours=24)
 """How late an event may be recorded and still start something."""
 
-PLATFORM_EVENTS = frozenset({"customer.created", "customer.updated", "customer.merged", "customer.history_changed"})
+PLATFORM_EVENTS = frozenset(
+    {"customer.created", "customer.updated", "customer.merged", "customer.unmerged", "customer.history_changed"}
+)
 """Event types that ingest itself records."""
 
 COLUMN_TRAITS = frozenset({"name", "phone", "email", "company", "stage"})
@@ -75,11 +78,11 @@ class IncomingEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class CheckedEvent(msgspec.Struct, gc=False):
-    """An event that can be stored.
+    """An event that can be stored, or what is known of a customer without any event.
 
     Args:
         index: Its place in the request.
-        name: Event type.
+        name: Event type; "" for no event.
         message_id: The caller's id or a new one.
         occurred_at: Aware, in UTC.
         identities: Namespace and normalised value, the strongest first, at least one.
@@ -88,6 +91,7 @@ class CheckedEvent(msgspec.Struct, gc=False):
         currency: ISO 4217 code; None exactly when `amount` is None.
         properties: JSON text of an object that PostgreSQL takes as jsonb.
         source: Where it comes from, or "".
+        own: What an import says of the customer besides, where it is no event.
     """
 
     index: int
@@ -100,6 +104,7 @@ class CheckedEvent(msgspec.Struct, gc=False):
     currency: str | None = None
     properties: str = "{}"
     source: str = ""
+    own: Own | None = None
 
 
 class Rejection(msgspec.Struct):

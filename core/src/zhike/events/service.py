@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,15 +12,18 @@ from asyncpg import Record
 
 from zhike import clock, wire
 from zhike.access.actor import Actor
-from zhike.access.masking import masked_fields
+from zhike.access.masking import rules_of
+from zhike.access.roles import EVENTS_READ, Rule
 from zhike.access.scope import visible_customers
 from zhike.api import Page
-from zhike.customers.service import not_found, winner_of
+from zhike.customers.places import AT_PLACE, PLACES
+from zhike.customers.service import visible_winner
 from zhike.events.decode import decode_events
 from zhike.events.facts import veiled
 from zhike.events.grouping import Collector
 from zhike.events.ingest import Ingested
 from zhike.events.schemas import PLATFORM_EVENTS
+from zhike.events.sight import seen
 from zhike.ids import decode_cursor, encode_cursor
 from zhike.money import to_major
 from zhike.orm import Database
@@ -28,19 +31,26 @@ from zhike.work import in_transaction
 
 if TYPE_CHECKING:
     from zhike.platform import Platform
+    from zhike.registry import Registry
 
-_TIMELINE = """
+_SHOWN = """
 SELECT
   e.id, e.name, CASE WHEN e.behaviour THEN 'behaviour' ELSE 'platform' END, e.message_id,
   e.occurred_at, e.recorded_at, e.amount, e.currency, e.properties::text, e.source, e.origin, e.live,
   e.causation_id, e.depth
-FROM event AS e
-WHERE e.customer_id = ({visible}) {after}
-ORDER BY e.occurred_at DESC, e.id DESC LIMIT $2
+"""
+_LATEST = "ORDER BY e.occurred_at DESC, e.id DESC LIMIT $2"
+_TIMELINE = f"""
+{_SHOWN} FROM event AS e
+WHERE e.customer_id = (SELECT c.id FROM customer AS c WHERE c.id = $1 AND {{visible}} AND NOT c.settling)
+  {{after}} {_LATEST}
+"""
+# While events are being moved, after a merge or its undoing, some stand elsewhere.
+_SETTLING = f"""
+{PLACES.replace("{", "{{").replace("}", "}}")}
+{_SHOWN} FROM place CROSS JOIN LATERAL (SELECT e.* FROM event AS e WHERE {AT_PLACE} {{after}} {_LATEST}) AS e {_LATEST}
 """
 _AFTER = "AND (e.occurred_at, e.id) < ($3, $4)"
-
-_VISIBLE = "SELECT c.id FROM customer AS c WHERE c.id = $1 AND {visible}"
 
 _TYPES = """
 SELECT name, CASE WHEN behaviour THEN 'behaviour' ELSE 'platform' END, first_seen_at
@@ -136,7 +146,14 @@ def _encoded(item: Mapping[str, Any]) -> bytes:
 
 
 async def timeline(
-    db: Database, actor: Actor, customer_id: int, *, limit: int = 50, cursor: str | None = None, key: bytes = b""
+    db: Database,
+    actor: Actor,
+    customer_id: int,
+    *,
+    limit: int = 50,
+    cursor: str | None = None,
+    key: bytes = b"",
+    registry: Registry | None = None,
 ) -> Page[TimelineEvent]:
     """Return a page of a customer's events, the latest first; for a customer merged away, the winner's.
 
@@ -147,6 +164,7 @@ async def timeline(
         limit: Events on the page.
         cursor: `next` of the page before.
         key: The deployment's secret that signs cursors.
+        registry: Knows the event types that need a permission of their own; None where no plugins are loaded.
 
     Raises:
         BadRequest: If `cursor` was not made for this customer's timeline.
@@ -154,19 +172,19 @@ async def timeline(
     """
     scope = f"timeline:{customer_id}"
     after = () if cursor is None else decode_cursor(cursor, key, tuple[datetime, int], scope=scope)
-    visible = _VISIBLE.format(visible=visible_customers(actor, "c"))
+    visible = visible_customers(actor, "c", EVENTS_READ)
     # One more than asked for tells whether there is a next page.
-    query, shown = _TIMELINE.format(visible=visible, after=_AFTER if after else ""), limit + 1
+    values: list[Any] = [limit + 1, *after]
+    guard = "" if registry is None else seen(actor, registry, values)
+    where = (_AFTER if after else "") + guard
     async with db.connection() as connection:
-        rows = await connection.fetch(query, customer_id, shown, *after)
-        # No events: there are none, or the customer was merged away, or there is nobody to be seen.
-        if not rows and await connection.fetchval(visible, customer_id) is None:
-            winner = await winner_of(connection, customer_id)
-            if await connection.fetchval(visible, winner) is None:
-                raise not_found(customer_id)
-            rows = await connection.fetch(query, winner, shown, *after)
-    hidden = masked_fields(actor)
-    items = [_event(row, hidden) for row in rows[:limit]]
+        rows = await connection.fetch(_TIMELINE.format(visible=visible, after=where), customer_id, *values)
+        # None: there are none, or they are being moved, the customer was merged away, or there is nobody to be seen.
+        if not rows:
+            winner = await visible_winner(connection, actor, customer_id, EVENTS_READ)
+            rows = await connection.fetch(_SETTLING.format(after=where), [winner], *values)
+    rules = rules_of(actor)
+    items = [_event(row, rules) for row in rows[:limit]]
     if len(rows) <= limit:
         return Page(items, None)
     return Page(items, encode_cursor((items[-1].occurred_at, items[-1].id), key, scope=scope))
@@ -191,10 +209,10 @@ async def types(
     return Page(items, encode_cursor(items[-1].name, key, scope="event types") if len(rows) > limit else None)
 
 
-def _event(row: Record, hidden: Collection[str]) -> TimelineEvent:
+def _event(row: Record, rules: Mapping[str, Rule]) -> TimelineEvent:
     values: list[Any] = list(row)
     if values[6] is not None:
         values[6] = to_major(values[6], values[7])
-    veil = hidden and values[2] == "platform" and values[1] in PLATFORM_EVENTS
-    values[8] = msgspec.Raw(veiled(values[8], hidden) if veil else values[8])
+    veil = rules and values[2] == "platform" and values[1] in PLATFORM_EVENTS
+    values[8] = msgspec.Raw(veiled(values[8], rules) if veil else values[8])
     return TimelineEvent(*values)

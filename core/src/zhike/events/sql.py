@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from zhike.customers.merge import Stat
 from zhike.orm import Connection
 
 SHARDS = 64
-"""Shards of the log; the shard of an event is the id of the customer it was first given to, modulo this."""
+"""Shards of the log; the shard of an event is the id of the customer whose it was when recorded, modulo this."""
 
 _WEAK = ", ".join(f"'{namespace}'" for namespace in WEAK)
 
@@ -24,10 +24,13 @@ _WEAK = ", ".join(f"'{namespace}'" for namespace in WEAK)
 # LIMIT 1 keeps the planner from hashing the whole table.
 _KNOWN = f"""
 SELECT
-  (SELECT array_agg(message_id) FROM event WHERE message_id = ANY($1::text[])), owner.ids, owner.anonymous, owner.fresh
+  (SELECT array_agg(message_id) FROM event WHERE message_id = ANY($1::text[])),
+  owner.ids, owner.homes, owner.anonymous, owner.fresh,
+  EXISTS (SELECT FROM erased_identity) OR EXISTS (SELECT FROM erased_message)
 FROM (
   SELECT
     array_agg(i.customer_id ORDER BY k.place) AS ids,
+    array_agg(nullif(i.home_customer_id, i.customer_id) ORDER BY k.place) AS homes,
     array_agg(i.customer_id) FILTER (
       WHERE k.namespace IN ({_WEAK}) AND i.customer_id IS NOT NULL AND (
         SELECT true FROM identity AS s
@@ -37,15 +40,22 @@ FROM (
     array_agg(nextval('customer_id_seq')) FILTER (WHERE i.customer_id IS NULL) AS fresh
   FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k (namespace, value, place)
   LEFT JOIN LATERAL (
-    SELECT customer_id FROM identity WHERE namespace = k.namespace AND value = k.value LIMIT 1
+    SELECT customer_id, home_customer_id FROM identity WHERE namespace = k.namespace AND value = k.value LIMIT 1
   ) AS i ON true
 ) AS owner
 """
 
 # Ids are drawn in log order, but rows go in by message id: two batches that bring the same events in different
 # orders then wait for each other instead of deadlocking.
+#
+# Customers that are merged away are held FOR UPDATE meanwhile. An event of one must not be stored behind the back of
+# the merge, which moves those it sees: whoever is being merged, or was since the batch was resolved, stops the batch.
+# As in `zhike.events.emit`, nobody waits for a merge while holding anything.
 _DATA = """
-WITH data AS MATERIALIZED (
+WITH held AS MATERIALIZED (
+  SELECT FROM customer WHERE id = ANY($19::bigint[]) AND merged_into IS NULL AND erased_at IS NULL
+  FOR KEY SHARE SKIP LOCKED
+), data AS MATERIALIZED (
   SELECT nextval('event_id_seq') AS id, d.*
   FROM unnest(
     $1::text[], $2::text[], $3::boolean[], $4::bigint[], $5::bigint[], $6::timestamptz[],
@@ -55,9 +65,10 @@ WITH data AS MATERIALIZED (
     message_id, name, behaviour, customer_id, home_customer_id, occurred_at, amount, currency,
     properties, source, origin, live, import_id, causation_id, depth
   )
+  WHERE (SELECT count(*) FROM held) = cardinality($19::bigint[])
 ), batch AS (
   INSERT INTO log_batch (names, shards, size, created_at)
-  SELECT $17::text[], bit_or(1::bigint << shard(home_customer_id)), count(*), $16 FROM data
+  SELECT $17::text[], bit_or(1::bigint << shard(customer_id)), count(*), $16 FROM data HAVING count(*) > 0
   RETURNING batch_id
 ), stored AS (
   INSERT INTO event (
@@ -65,7 +76,7 @@ WITH data AS MATERIALIZED (
     amount, currency, properties, source, origin, live, import_id, causation_id, depth
   )
   SELECT
-    id, batch_id, message_id, name, behaviour, customer_id, home_customer_id, shard(home_customer_id),
+    id, batch_id, message_id, name, behaviour, customer_id, home_customer_id, shard(customer_id),
     occurred_at, $16, amount, currency, properties::jsonb, source, origin, live, import_id,
     causation_id, coalesce(depth, 0)
   FROM data CROSS JOIN batch
@@ -78,7 +89,7 @@ WITH data AS MATERIALIZED (
   WHERE NOT EXISTS (SELECT FROM event_type AS t WHERE t.name = n.name COLLATE "C")
   ON CONFLICT DO NOTHING
 )
-""".replace("shard(home_customer_id)", f"(home_customer_id % {SHARDS})::smallint")
+""".replace("shard(customer_id)", f"(customer_id % {SHARDS})::smallint")
 
 _COUNTED = """
   SELECT
@@ -98,8 +109,8 @@ _MOVED = """
     UNION ALL
     SELECT customer_id, name COLLATE "C", currency COLLATE "C", count, sum, first_at, last_at
     FROM unnest(
-      $19::bigint[], $20::text[], $21::text[], $22::bigint[], $23::bigint[],
-      $24::timestamptz[], $25::timestamptz[]
+      $20::bigint[], $21::text[], $22::text[], $23::bigint[], $24::bigint[],
+      $25::timestamptz[], $26::timestamptz[]
     ) AS m (customer_id, name, currency, count, sum, first_at, last_at)
   ) AS part (customer_id, name, currency, count, sum, first_at, last_at)
   GROUP BY customer_id, name, currency
@@ -122,6 +133,16 @@ _COUNT = "SELECT count(*) FROM stored"
 _INSERT = _DATA + _COUNT
 _INSERT_STATS = _DATA + _STATS.format(source=_COUNTED) + _COUNT
 _INSERT_MOVED = _DATA + _STATS.format(source=_MOVED.format(counted=_COUNTED)) + _COUNT
+
+
+KEEP_MESSAGES = "INSERT INTO erased_message SELECT unnest($1::bytea[]) ON CONFLICT DO NOTHING"
+"""Remembers the message ids, as hashes, of events that are about to be deleted for good."""
+DELETE_EVENTS = """
+DELETE FROM event AS e USING unnest($1::bigint[], $2::bigint[]) AS n (batch_id, id)
+WHERE e.batch_id = n.batch_id AND e.id = n.id
+"""
+REWRITTEN = "SELECT nextval('log_rewrite')"
+"""Has consumers read the log anew; to be sent after the commit of what has deleted events."""
 
 
 class EventRows(msgspec.Struct):
@@ -164,14 +185,18 @@ class Known(NamedTuple):
     Args:
         message_ids: Those that are stored.
         owners: The customer of every known identity.
+        homes: Of those that were first given to somebody else, who was merged away since, to whom.
         anonymous: Owners of weak identities who have no strong identity.
         fresh: Ids for new customers, one for each unknown identity.
+        erasures: Whether any customer or event was ever erased, so that what is unknown may be of these.
     """
 
     message_ids: list[str]
     owners: dict[tuple[str, str], int]
+    homes: dict[tuple[str, str], int]
     anonymous: set[int]
     fresh: list[int]
+    erasures: bool
 
 
 async def known(connection: Connection, message_ids: list[str], identities: Sequence[tuple[str, str]]) -> Known:
@@ -179,9 +204,10 @@ async def known(connection: Connection, message_ids: list[str], identities: Sequ
     namespaces = [namespace for namespace, _ in identities]
     values = [value for _, value in identities]
     row = await connection.fetchrow(_KNOWN, message_ids, namespaces, values)
-    stored, ids, anonymous, fresh = row or (None, None, None, None)
+    stored, ids, homes, anonymous, fresh, erasures = row or (None, None, None, None, None, False)
     owners = {pair: owner for pair, owner in zip(identities, ids or (), strict=True) if owner is not None}
-    return Known(stored or [], owners, set(anonymous or ()), fresh or [])
+    away = {pair: home for pair, home in zip(identities, homes or (), strict=True) if home is not None}
+    return Known(stored or [], owners, away, set(anonymous or ()), fresh or [], erasures)
 
 
 async def insert_events(
@@ -191,6 +217,7 @@ async def insert_events(
     recorded_at: datetime,
     stats: bool = True,
     moved: list[Stat] | None = None,
+    held: Collection[int] = (),
 ) -> int:
     """Write one batch of the log: its row in log_batch, its events, their types and, with them, the stats.
 
@@ -200,14 +227,17 @@ async def insert_events(
         recorded_at: The instant they count as stored.
         stats: Whether customer_event_stat is kept up to date with them.
         moved: Stats of merged customers that are added to their winners'.
+        held: Customers of the events that the transaction neither holds nor has made: none may be merged meanwhile.
 
     Returns:
         How many were written. Fewer than `len(rows)` means that another transaction has stored one of the
-        message ids since they were looked up; the stats are then wrong and the caller must roll back.
+        message ids since they were looked up, or merges one of `held`; the caller must roll back then.
     """
     behaviours = dict(zip(rows.names, rows.behaviours, strict=True))
     names = sorted(behaviours)
-    given = [*msgspec.structs.astuple(rows), recorded_at, names, [behaviours[name] for name in names]]
+    # A column of nulls only means the same when it is empty, and is quicker to send.
+    columns = [[] if each.count(None) == len(each) else each for each in msgspec.structs.astuple(rows)]
+    given = [*columns, recorded_at, names, [behaviours[name] for name in names], held]
     if moved:
         extra = [list(column) for column in zip(*moved, strict=True)]
         stored = await connection.fetchval(_INSERT_MOVED, *given, *extra)

@@ -1,9 +1,9 @@
 """The event log, its batches, and the figures kept beside it."""
 
-from piccolo.columns import JSONB, Array, BigInt, BigSerial, Boolean, Integer, SmallInt, Text, Timestamptz
+from piccolo.columns import JSONB, Array, BigInt, BigSerial, Boolean, Bytea, Integer, SmallInt, Text, Timestamptz
 from piccolo.table import Table
 
-__all__ = ["CustomerEventStat", "Event", "EventType", "LogBatch"]
+__all__ = ["CustomerEventStat", "ErasedMessage", "Event", "EventType", "LogBatch"]
 
 
 class LogBatch(Table, tablename="log_batch"):
@@ -62,3 +62,9 @@ class EventType(Table, tablename="event_type"):
     name = Text(primary_key=True)
     behaviour = Boolean()
     first_seen_at = Timestamptz()
+
+
+class ErasedMessage(Table, tablename="erased_message"):
+    """A keyed hash of the message id of an event that was erased: it is not stored again."""
+
+    hash = Bytea(primary_key=True)

@@ -20,8 +20,8 @@ async def read_figures(call: Call) -> schemas.Figures:
 
 
 async def read_job(call: Call) -> schemas.JobWithPayload:
-    """Show one job with its payload, if that is small; secrets are left out."""
-    return await service.get(call.db, call.host.platform.registry.jobs, call.id("job_id"))
+    """Show one job with its payload, if that is small and nothing of customers is kept from the caller."""
+    return await service.get(call.db, call.actor, call.host.platform.registry.jobs, call.id("job_id"))
 
 
 async def retry_job(call: Call) -> schemas.Done:

@@ -72,7 +72,8 @@ class JobWithPayload(Job, frozen=True, kw_only=True):
     """A job with what it was enqueued with.
 
     Args:
-        payload: The payload with secrets left out; null if it is larger than is shown.
+        payload: The payload with secrets left out; null if it is larger than is shown, or the caller does not see all
+            customers whole.
         payload_bytes: Its size.
     """
 

@@ -12,6 +12,7 @@ from asyncpg import Record
 
 from zhike import clock
 from zhike.access import audit
+from zhike.access.masking import sees_all
 from zhike.api import Page, PageQuery
 from zhike.errors import Conflict, NotFound, ZhikeError
 from zhike.i18n import Text, text
@@ -103,8 +104,8 @@ async def list_(db: Database, known: Collection[str], query: JobsQuery, key: byt
     return Page(items, encode_cursor(items[-1].id, key, scope=scope) if len(rows) > query.size else None)
 
 
-async def get(db: Database, known: Collection[str], job_id: int) -> JobWithPayload:
-    """Return one job.
+async def get(db: Database, actor: Actor, known: Collection[str], job_id: int) -> JobWithPayload:
+    """Return one job; its payload, which may say anything of customers, only to whoever sees all of them whole.
 
     Raises:
         NotFound: If there is none, or it is done.
@@ -113,7 +114,8 @@ async def get(db: Database, known: Collection[str], job_id: int) -> JobWithPaylo
         row = await connection.fetchrow(_JOB, list(known), job_id, SHOWN_PAYLOAD)
     if row is None:
         raise _not_found(job_id)
-    payload = None if row[-1] is None else _without_secrets(msgspec.json.decode(row[-1]))
+    shown = row[-1] is not None and sees_all(actor)
+    payload = _without_secrets(msgspec.json.decode(row[-1])) if shown else None
     return JobWithPayload(**_fields(row), payload_bytes=row[-2], payload=payload)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from zhike import wire
 from zhike.access.roles import PLUGINS_MANAGE, PLUGINS_READ
 from zhike.api import Call, PageQuery, Route
-from zhike.plugins import overview, service, switching
+from zhike.plugins import circuits, overview, service, switching
 from zhike.plugins.schemas import Changed, EnableRequest, PluginsAnswer
 
 _PLACES = {"name": "The plugin's name", "hook": "The hook's name"}
@@ -36,7 +36,7 @@ async def disable_plugin(call: Call) -> Changed:
 
 async def close_circuit(call: Call) -> Changed:
     """Have a hook that was switched off after repeated failures called again."""
-    await switching.close_circuit(call.db, call.actor, call.path["name"], call.path["hook"])
+    await circuits.close_circuit(call.db, call.actor, call.path["name"], call.path["hook"])
     call.host.platform.announce("plugins")
     return Changed(True)
 

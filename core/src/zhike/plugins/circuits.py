@@ -8,9 +8,12 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from zhike.errors import Unavailable
+from zhike.access import audit
+from zhike.errors import NotFound, Unavailable
+from zhike.i18n import text
 
 if TYPE_CHECKING:
+    from zhike.access.actor import Actor
     from zhike.orm import Database
 
 LIMIT = 5
@@ -27,6 +30,7 @@ _SUCCEEDED = """
 DELETE FROM circuit USING unnest($1::text[], $2::text[]) AS f (plugin_name, hook_name)
 WHERE (plugin, hook) = (plugin_name, hook_name) AND opened_at IS NULL
 """
+_CLOSE = "DELETE FROM circuit WHERE plugin = $1 AND hook = coalesce($2, hook) AND opened_at IS NOT NULL RETURNING hook"
 _FAILED = """
 INSERT INTO circuit AS c (plugin, hook, failures, last_error, opened_at)
 SELECT plugin, hook, n, error, CASE WHEN n >= $5 THEN now() END
@@ -142,3 +146,18 @@ def _after(before: _Change | None, change: _Change) -> _Change:
     if before is None or change.succeeded:
         return change
     return _Change(before.succeeded, before.failures + change.failures, change.error)
+
+
+async def close_circuit(db: Database, actor: Actor, name: str, hook: str | None) -> list[str]:
+    """Have a hook of a plugin that was switched off called again, or all of them; return which.
+
+    Raises:
+        NotFound: If none of that name is switched off.
+    """
+    async with db.transaction() as connection:
+        rows = await connection.fetch(_CLOSE, name, hook)
+        if not rows:
+            raise NotFound(text("No such hook of the plugin {name} is switched off", name=name))
+        for row in rows:
+            await audit.record(connection, actor, "plugin.close_circuit", f"plugin:{name}", {"hook": row["hook"]})
+    return [row["hook"] for row in rows]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,10 +18,20 @@ if TYPE_CHECKING:
     from zhike.orm import Connection
 
 # A table that is gone has no rows to move. Of each unique key with the column in it: its other parts, whether rows
-# with NULL in them are equal there, and the condition of a partial one; all as SQL that names no table.
-_DECLARED = """
-SELECT d.plugin, d.table_name, d.on_merge, quote_ident(d.table_name) AS relation,
+# with NULL in them are equal there, and the condition of a partial one; all as SQL that names no table. `key` is what
+# tells a row from others of the same customer, as JSON: the primary key, or all columns where there is none.
+DECLARED = """
+SELECT d.plugin, d.table_name, d.column_name, d.on_merge, quote_ident(d.table_name) AS relation,
   quote_ident(d.column_name) AS column, (
+    SELECT 'jsonb_build_object(' || coalesce(string_agg(format('%1$L, %2$I.%1$I', k.attname, d.table_name), ', '
+      ORDER BY k.attnum) FILTER (WHERE k.attnum <> a.attnum AND (p.indkey IS NULL OR k.attnum = ANY (p.indkey))), '')
+      || ')'
+    FROM pg_attribute AS k LEFT JOIN pg_index AS p ON p.indrelid = k.attrelid AND p.indisprimary
+    WHERE k.attrelid = a.attrelid AND k.attnum > 0 AND NOT k.attisdropped
+  ) AS key, (
+    SELECT string_agg(quote_ident(k.attname), ', ') FROM pg_attribute AS k
+    WHERE k.attrelid = a.attrelid AND k.attnum > 0 AND NOT k.attisdropped AND k.attgenerated = ''
+  ) AS columns, (
     SELECT jsonb_agg(jsonb_build_object(
       'parts', (
         SELECT coalesce(jsonb_agg(pg_get_indexdef(i.indexrelid, k, true) ORDER BY k), '[]')
@@ -33,28 +44,44 @@ SELECT d.plugin, d.table_name, d.on_merge, quote_ident(d.table_name) AS relation
   ) AS keys
 FROM customer_rows AS d
 JOIN pg_attribute AS a ON a.attrelid = to_regclass(quote_ident(d.table_name)) AND a.attname = d.column_name
-WHERE NOT a.attisdropped ORDER BY d.table_name, d.column_name
+WHERE NOT a.attisdropped AND d.on_merge <> 'keep' ORDER BY d.table_name, d.column_name
 """
 
 # Of rows that would be equal the winner's own is kept, else the first of a loser's.
 _DELETE_DOUBLES = """
-DELETE FROM {relation} WHERE ctid = ANY (ARRAY(
-  SELECT place FROM (
-    SELECT {relation}.ctid AS place, zhike_from, row_number() OVER (
-      PARTITION BY coalesce(zhike_to, {column}){parts} ORDER BY zhike_from NULLS FIRST, {relation}.ctid
-    ) AS n
-    FROM {relation} LEFT JOIN unnest($1::bigint[], $2::bigint[]) AS pair (zhike_from, zhike_to)
-      ON zhike_from = {column}
-    WHERE {column} = ANY ($1 || $2){conditions}
-  ) AS ranked WHERE n > 1 AND zhike_from IS NOT NULL
-))
+  DELETE FROM {relation} WHERE ctid = ANY (ARRAY(
+    SELECT place FROM (
+      SELECT {relation}.ctid AS place, zhike_from, row_number() OVER (
+        PARTITION BY coalesce(zhike_to, {column}){parts} ORDER BY zhike_from NULLS FIRST, {relation}.ctid
+      ) AS n
+      FROM {relation} LEFT JOIN unnest($1::bigint[], $2::bigint[]) AS pair (zhike_from, zhike_to)
+        ON zhike_from = {column}
+      WHERE {column} = ANY ($1 || $2){conditions}
+    ) AS ranked WHERE n > 1 AND zhike_from IS NOT NULL
+  ))
+  RETURNING {column} AS zhike_from, {key} AS key, to_jsonb({relation}) AS row
 """
 _MOVE = """
-UPDATE {relation} SET {column} = zhike_to
-FROM unnest($1::bigint[], $2::bigint[]) AS pair (zhike_from, zhike_to) WHERE {column} = zhike_from
+  UPDATE {relation} SET {column} = zhike_to
+  FROM unnest($1::bigint[], $2::bigint[]) AS pair (zhike_from, zhike_to) WHERE {column} = zhike_from
+  RETURNING zhike_from, {key} AS key, NULL::jsonb AS row
 """
-_DELETE = "DELETE FROM {relation} WHERE {column} = ANY ($1::bigint[])"
-_NULL = "UPDATE {relation} SET {column} = NULL WHERE {column} = ANY ($1::bigint[])"
+_DELETE = """
+  DELETE FROM {relation} WHERE {column} = ANY ($1::bigint[])
+  RETURNING {column} AS zhike_from, {key} AS key, to_jsonb({relation}) AS row
+"""
+_NULL = """
+  UPDATE {relation} SET {column} = NULL FROM unnest($1::bigint[]) AS n (zhike_from) WHERE {column} = zhike_from
+  RETURNING zhike_from, {key} AS key, NULL::jsonb AS row
+"""
+# What unmerge needs. A row that moves through several merges at once is noted for each, a deleted one for its own.
+_RECORD_MOVES = """
+WITH changed AS ({changing})
+INSERT INTO customer_merge_row (customer_merge_id, table_name, column_name, key, "row")
+SELECT m.id, '{table_name}', '{column_name}', changed.key, changed.row
+FROM changed JOIN unnest($3::bigint[], $4::bigint[], $5::boolean[]) AS m (loser_id, id, first)
+  ON m.loser_id = changed.zhike_from AND (m.first OR changed.row IS NULL)
+"""
 _AFFECTED = "EXISTS (SELECT FROM {relation} WHERE {column} = ANY ($1::bigint[]))"
 
 _COLUMNS = """
@@ -77,7 +104,13 @@ class _Key(msgspec.Struct, frozen=True):
     condition: str | None
 
 
-async def move_rows(connection: Connection, pairs: Sequence[tuple[int, int]], *, duties: Collection[str] = ()) -> None:
+async def move_rows(
+    connection: Connection,
+    pairs: Sequence[tuple[int, int]],
+    merges: Mapping[int, Sequence[int]] = MappingProxyType({}),
+    *,
+    duties: Collection[str] = (),
+) -> None:
     """Do what plugins have declared about the rows of customers that are merged into others.
 
     That holds also for plugins that are off or gone. The number of statements depends on the tables with rows of
@@ -86,6 +119,8 @@ async def move_rows(connection: Connection, pairs: Sequence[tuple[int, int]], *,
     Args:
         connection: Inside the transaction of the merge, which has locked both sides of each pair.
         pairs: The losing customer's id and the winner's; no winner loses in another pair.
+        merges: Of losing customers the ids in customer_merge that lead to the winner, its own first; with them is
+            noted what has changed.
         duties: The plugins whose `merge_customer_data` is called in the same transaction, as named by
             `platform.hooks.implementers("merge_customer_data")`.
 
@@ -93,7 +128,7 @@ async def move_rows(connection: Connection, pairs: Sequence[tuple[int, int]], *,
         Conflict: If a losing customer has rows in a table declared as `hook` whose plugin is not among `duties`;
             nothing has been changed then.
     """
-    declared = await connection.fetch(_DECLARED) if pairs else []
+    declared = await connection.fetch(DECLARED) if pairs else []
     if not declared:
         return
     losers, winners = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -111,12 +146,21 @@ async def move_rows(connection: Connection, pairs: Sequence[tuple[int, int]], *,
                     plugin=row["plugin"],
                 )
             )
+    noted = [(loser, merge, n == 0) for loser, each in merges.items() for n, merge in enumerate(each)]
+    places = [[each[part] for each in noted] for part in range(3)]
     for row in concerned:
-        if row["on_merge"] == "move":
-            for sql in _moves(row):
-                await connection.execute(sql, losers, winners)
-        elif row["on_merge"] != "hook":
-            await connection.execute((_NULL if row["on_merge"] == "null" else _DELETE).format_map(row), losers)
+        for changing in _changes(row):
+            sql = _RECORD_MOVES.format_map({**row, "changing": changing})
+            # Not all of them name the winners, of whom PostgreSQL would not know the type.
+            sql += "" if "$2" in changing else " AND $2::bigint[] IS NOT NULL"
+            await connection.execute(sql, losers, winners, *places)
+
+
+def _changes(row: asyncpg.Record) -> Iterator[str]:
+    if row["on_merge"] == "move":
+        yield from _moves(row)
+    elif row["on_merge"] != "hook":
+        yield (_NULL if row["on_merge"] == "null" else _DELETE).format_map(row)
 
 
 def _moves(row: asyncpg.Record) -> Iterator[str]:
@@ -126,6 +170,7 @@ def _moves(row: asyncpg.Record) -> Iterator[str]:
         yield _DELETE_DOUBLES.format(
             relation=row["relation"],
             column=row["column"],
+            key=row["key"],
             parts="".join(f", ({part})" for part in key.parts),
             conditions="".join(f" AND {condition}" for condition in conditions),
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zhike.orm import Connection
     from zhike.platform import Platform
 
-FIRST_PARTY = ("imports",)
+FIRST_PARTY = ("exports", "imports", "privacy")
 """Plugins of this repository, in distributions `zhike-<name>`, which are enabled when they are first seen."""
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 Resume = Literal["continue", "from_now"]
 """Where an enabled plugin takes the log up again: where it stopped, or with what comes from now on."""
-_CLOSE = "DELETE FROM circuit WHERE plugin = $1 AND hook = coalesce($2, hook) AND opened_at IS NOT NULL RETURNING hook"
 
 
 async def enable(
@@ -72,21 +71,6 @@ async def disable(db: Database, actor: Actor, name: str) -> bool:
         if was_enabled := (await _lock(connection, name)).enabled:
             await _set(connection, actor, name, False, {})
         return was_enabled
-
-
-async def close_circuit(db: Database, actor: Actor, name: str, hook: str | None) -> list[str]:
-    """Have a hook of a plugin that was switched off called again, or all of them; return which.
-
-    Raises:
-        NotFound: If none of that name is switched off.
-    """
-    async with db.transaction() as connection:
-        rows = await connection.fetch(_CLOSE, name, hook)
-        if not rows:
-            raise NotFound(text("No such hook of the plugin {name} is switched off", name=name))
-        for row in rows:
-            await audit.record(connection, actor, "plugin.close_circuit", f"plugin:{name}", {"hook": row["hook"]})
-    return [row["hook"] for row in rows]
 
 
 async def _lock(connection: Connection, name: str) -> service.Known:

@@ -9,7 +9,8 @@ from zhike.access.roles import TASKS_READ, TASKS_WRITE
 from zhike.api import Call, Page, Route
 from zhike.contracts import Task
 from zhike.tasks import lists, service
-from zhike.tasks.schemas import NewTask, TaskChange, TasksQuery
+from zhike.tasks.query import TasksQuery
+from zhike.tasks.schemas import NewTask, TaskChange
 from zhike.work import begin
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,8 +14,8 @@ from zhike.contracts import Task
 from zhike.customers.service import winner_of
 from zhike.ids import decode_cursor, encode_cursor
 from zhike.orm import Database
-from zhike.tasks import due, sql
-from zhike.tasks.schemas import TasksQuery
+from zhike.tasks import sql
+from zhike.tasks.query import TasksQuery, Values, filters
 from zhike.tasks.service import not_found
 
 _ONE = "SELECT t.* FROM task AS t WHERE t.id = $1 AND {visible}"
@@ -53,14 +52,14 @@ async def list_(db: Database, actor: Actor, query: TasksQuery, *, zone: ZoneInfo
     Raises:
         BadRequest: If an instant is out of range, or the cursor was not made for this list.
     """
-    now, values = clock.now(), _Values()
+    now, values = clock.now(), Values()
     scope = f"tasks:{msgspec.json.encode(msgspec.structs.replace(query, limit=1, cursor=None)).decode()}"
     start, newest = _SORTS[query.sort], query.sort == "-created_at"
     order = [f"{column} DESC" if newest else column for column in _ORDER[start:]]
     async with db.connection() as connection:
         if query.customer_id is not None:
             query = msgspec.structs.replace(query, customer_id=await winner_of(connection, query.customer_id) or 0)
-        where = [sql.visible(actor), *_filters(query, zone, values)]
+        where = [sql.visible(actor), *filters(query, zone, values)]
         if query.cursor is not None:
             end = decode_cursor(query.cursor, key, tuple[int, datetime | None, int], scope=scope)
             place = [form.format(values.add(value)) for form, value in zip(_PLACE[start:], end[start:], strict=True)]
@@ -73,33 +72,3 @@ async def list_(db: Database, actor: Actor, query: TasksQuery, *, zone: ZoneInfo
         return Page(items, None)
     last = rows[query.size - 1]
     return Page(items, encode_cursor((last["priority"], last["due_at"], last["id"]), key, scope=scope))
-
-
-class _Values(list[Any]):
-    """The values that are bound in a statement."""
-
-    def add(self, value: object) -> str:
-        """Add one and return what stands for it."""
-        self.append(value)
-        return f"${len(self)}"
-
-
-def _filters(query: TasksQuery, zone: ZoneInfo, values: _Values) -> list[str]:
-    """Return the conditions of a query."""
-    now, dated = clock.now(), query.due_after is not None or query.due_before is not None
-    names = ("assignee", "team", "customer_id")
-    where = [f"t.{name} = {values.add(value)}" for name in names if (value := getattr(query, name)) is not None]
-    if query.priority is not None:
-        where.append(f"t.priority = {values.add(sql.PRIORITIES.index(query.priority))}")
-    if query.due_after is not None:
-        after = due.instant("due_after", query.due_after, zone, now)
-        where.append(f"{sql.DUE} >= {values.add(after)} AND t.due_at IS NOT NULL")
-    if query.due_before is not None:
-        where.append(f"{sql.DUE} < {values.add(due.instant('due_before', query.due_before, zone, now))}")
-    if query.overdue is not None:
-        where.append(f"{'' if query.overdue else 'NOT '}(t.status = 'open' AND {sql.DUE} <= {values.add(now)})")
-    if query.status is not None:
-        where.append(f"t.status = '{query.status}'")
-    elif dated:  # the index begins with the status
-        where.append("t.status IN ('open', 'done', 'cancelled')")
-    return where

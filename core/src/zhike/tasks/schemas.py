@@ -1,13 +1,13 @@
-"""What is said of a task that is to be made, what may be changed of one, and which ones a list shows."""
+"""What is said of a task that is to be made, and what may be changed of one."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from zhike.api import MAX_ID, PageQuery
+from zhike.api import MAX_ID
 from zhike.contracts import TaskPriority, TaskStatus
 
 MAX_REMINDERS = 10
@@ -16,7 +16,6 @@ Words = Annotated[str, Meta(max_length=10_000)]
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
 WorkingTime = Annotated[str, Meta(max_length=40)]
 Reminders = Annotated[tuple[Annotated[str, Meta(max_length=40)], ...], Meta(max_length=MAX_REMINDERS)]
-Sort = Literal["-created_at", "due_at", "priority"]
 
 
 class NewTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,31 +76,3 @@ class TaskChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status: TaskStatus | UnsetType = UNSET
     result: Words | UnsetType | None = UNSET
     version: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-
-
-class TasksQuery(PageQuery, frozen=True, kw_only=True):
-    """The query parameters of `GET /tasks`.
-
-    Args:
-        status: `open`, `done` or `cancelled`.
-        assignee: Id of a user.
-        team: Id of a team.
-        customer_id: Id of a customer.
-        priority: `low`, `normal`, `high` or `urgent`.
-        due_after: Due then or later; without offset in the deployment's zone.
-        due_before: Due earlier than that.
-        overdue: Open and due by now, or not.
-        sort: `-created_at` for the newest first, `due_at` for the first due, `priority` for the most urgent.
-        limit: Entries of a page; more than 1,000 count as 1,000.
-        cursor: The `next` of the page before.
-    """
-
-    status: TaskStatus | None = None
-    assignee: Id | None = None
-    team: Id | None = None
-    customer_id: Id | None = None
-    priority: TaskPriority | None = None
-    due_after: datetime | None = None
-    due_before: datetime | None = None
-    overdue: bool | None = None
-    sort: Sort = "-created_at"

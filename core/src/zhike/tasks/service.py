@@ -18,7 +18,7 @@ from msgspec import UNSET
 from zhike import wire
 from zhike.access import audit
 from zhike.access.actor import Actor
-from zhike.access.scope import visible_customers
+from zhike.access.roles import TASKS_WRITE
 from zhike.contracts import JobItem, Task
 from zhike.errors import BadRequest, Conflict, NotFound
 from zhike.events.emit import hold
@@ -188,11 +188,11 @@ async def _winners(work: Work, actor: Actor | None, customers: set[int]) -> Mapp
         return {}
     try:
         winners = await hold(work.connection, customers)
-        sight = "TRUE" if actor is None else visible_customers(actor, "c")
-        rows = await work.connection.fetch(_VISIBLE.format(visible=sight), [*winners.values()])
-        if hidden := set(winners.values()) - {row[0] for row in rows}:
-            unseen = min(customer for customer, winner in winners.items() if winner in hidden)
-            raise NotFound(text("There is no customer with the id {id}", id=unseen))
+        sight = _VISIBLE.format(visible=sql.customers(actor, TASKS_WRITE))
+        rows = await work.connection.fetch(sight, [*winners.values()])
+        seen = {row[0] for row in rows}
+        if unseen := [customer for customer in customers if winners.get(customer) not in seen]:
+            raise NotFound(text("There is no customer with the id {id}", id=min(unseen)))
     except NotFound as error:
         raise BadRequest(text("customer_id: {detail}", detail=error.message)) from None
     return winners

@@ -9,7 +9,8 @@ import msgspec
 from asyncpg import Record
 
 from zhike.access.actor import Actor
-from zhike.access.scope import visible_customers
+from zhike.access.roles import TASKS_READ, TASKS_WRITE
+from zhike.access.scope import owned, visible_customers
 from zhike.contracts import Task
 from zhike.orm import Connection
 
@@ -41,12 +42,31 @@ WHERE id = ANY($1::bigint[])
 """
 
 
-def visible(actor: Actor | None) -> str:
-    """Return the SQL predicate over the tasks that `actor` sees, None all: those of customers out of sight are not."""
+def visible(actor: Actor | None, permission: str = TASKS_READ) -> str:
+    """Return the SQL predicate over the tasks for which `actor` holds a permission.
+
+    These are their own, and those of customers that they see; with the scope `all` also those of no customer, with
+    `team` also those of their teams.
+
+    Args:
+        actor: Who asks; None for the system, which sees all.
+        permission: That for reading or for writing tasks.
+    """
     if actor is None:
         return "TRUE"
-    customers = visible_customers(actor, "c")
-    return f"(t.customer_id IS NULL OR EXISTS (SELECT FROM customer AS c WHERE c.id = t.customer_id AND {customers}))"
+    if (scope := actor.scope(permission)) is None:
+        return "FALSE"
+    mine = owned(actor, "team" if scope == "team" else "own", "t.assignee", "t.team")
+    free = "t.customer_id IS NULL OR " if scope == "all" else ""
+    seen = customers(actor, permission)
+    return f"({free}{mine} OR EXISTS (SELECT FROM customer AS c WHERE c.id = t.customer_id AND {seen}))"
+
+
+def customers(actor: Actor | None, permission: str) -> str:
+    """Return the predicate over the customers `c` whose tasks are seen: `actor` reads them, and their tasks."""
+    if actor is None:
+        return "TRUE"
+    return f"{visible_customers(actor, 'c')} AND {visible_customers(actor, 'c', permission)}"
 
 
 def task_of(row: Record, now: datetime) -> Task:
@@ -63,12 +83,12 @@ async def new_ids(connection: Connection, count: int) -> list[int]:
 
 async def lock(connection: Connection, actor: Actor | None, ids: Iterable[int]) -> list[Record]:
     """Return those of some tasks that `actor` sees, by id, locked until the transaction ends."""
-    return await connection.fetch(_LOCK.format(visible=visible(actor)), list(ids))
+    return await connection.fetch(_LOCK.format(visible=visible(actor, TASKS_WRITE)), list(ids))
 
 
 async def by_key(connection: Connection, actor: Actor | None, keys: Sequence[str]) -> list[Record]:
     """Return the tasks that have one of these keys; `visible` says of each whether `actor` sees it."""
-    return await connection.fetch(_BY_KEY.format(visible=visible(actor)), keys) if keys else []
+    return await connection.fetch(_BY_KEY.format(visible=visible(actor, TASKS_WRITE)), keys) if keys else []
 
 
 async def insert(connection: Connection, tasks: Iterable[Task]) -> set[int]:

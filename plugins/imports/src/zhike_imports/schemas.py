@@ -19,6 +19,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the user asked for.
 
     Args:
+        kind: What the file is of.
         event: Name of the events, unless a column names them.
         maps: `column=target` texts; empty to guess.
         key: Columns by whose values rows are known across files; empty for their place in this file.
@@ -26,6 +27,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         encoding: Codec of the file, or None to find out.
     """
 
+    kind: mapping.Kind = "events"
     event: str | None = None
     maps: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
@@ -41,7 +43,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         form: Its format.
         options: What the user asked for.
         header: The file's columns; of JSON Lines those of its first rows.
-        mapping: Every column's target; empty when each line is an event as `POST /events` takes it.
+        mapping: Every column's target; empty when each line is an event as `POST /events` takes it, or a customer as
+            the export writes it.
     """
 
     found: Scan
@@ -52,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def takes_items(self) -> bool:
-        """Whether each line is an event as `POST /events` takes it."""
+        """Whether each line is a whole event or customer."""
         return not self.mapping
 
     def signature(self) -> dict[str, object]:
@@ -120,6 +123,8 @@ class Preview(msgspec.Struct):
         stored: Rows whose id is stored already.
         alike: Further rows that equal a stored event in customer, name, time and amount.
         rejected: Rows that would be set aside.
+        created: Customers that would be new.
+        changed: Customers that would be changed.
         table: The first rows as they would be read, under a header.
         reasons: The first rejected rows with their reasons.
     """
@@ -129,6 +134,8 @@ class Preview(msgspec.Struct):
     stored: int = 0
     alike: int = 0
     rejected: int = 0
+    created: int = 0
+    changed: int = 0
     table: list[list[str]] = []
     reasons: list[tuple[Row, Rejection]] = []
 

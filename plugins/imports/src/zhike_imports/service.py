@@ -13,8 +13,8 @@ from zhike.events import ingest
 from zhike.events.amend import amend
 from zhike.events.checks import KnownTypes
 from zhike.i18n import text
-from zhike.orm import Database
-from zhike_imports.run import batches, runs
+from zhike.orm import Connection, Database
+from zhike_imports.run import batches, known, people, runs
 from zhike_imports.run.rejects import RejectFile
 from zhike_imports.schemas import Batch, Plan, Run
 
@@ -54,10 +54,11 @@ async def run(
         Unavailable: If the database stays away.
     """
     db = platform.db
-    types = KnownTypes(platform.registry.event_types)
+    types = await checked_types(platform, plan)
+    whom = await people.load(platform)
     current = await runs.begin(db, plan)
     rejects.go_on_after(current.rows_done)
-    reader = batches.read(plan, platform.settings, after=current.rows_done, types=types)
+    reader = batches.read(plan, platform.settings, after=current.rows_done, types=types, people=whom)
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, "import-reader") as thread:
         coming = loop.run_in_executor(thread, _next, reader)
@@ -66,8 +67,10 @@ async def run(
                 coming = loop.run_in_executor(thread, _next, reader)
                 if not plan.found.unchanged():
                     raise Refused(text("{path} was changed while it was read; start again", path=plan.found.path))
-                batch.events, dropped = await amend(platform, batch.events, now=clock.now(), types=types)
-                batch.rejected += map(batches.placed, dropped)
+                await platform.customer_fields.renew()
+                if plan.options.kind == "events":
+                    batch.events, dropped = await amend(platform, batch.events, now=clock.now(), types=types)
+                    batch.rejected += map(batches.placed, dropped)
                 current = await _decide(platform, current, batch, rejects)
                 on_progress(batch.position)
                 if stop is not None and stop.is_set():
@@ -77,6 +80,14 @@ async def run(
             reader.close()
     await _finish(db, current)
     return current, True
+
+
+async def checked_types(platform: Platform, plan: Plan) -> KnownTypes:
+    """Return what a file's rows are checked against."""
+    types = KnownTypes(platform.registry.event_types, await platform.customer_fields.renew(now=True))
+    if plan.options.kind == "customers":
+        types.good_names.add("")  # what is said of a customer is no event
+    return types
 
 
 async def _finish(db: Database, current: Run) -> None:
@@ -125,17 +136,7 @@ async def _reloaded(db: Database, current: Run, deadline: float) -> Run:
 
 async def _store(platform: Platform, current: Run, batch: Batch, rejects: RejectFile) -> Run:
     async with platform.db.transaction() as connection:
-        stored = ingest.Ingested(0, 0, [])
-        if batch.events:
-            stored = await ingest.store(
-                connection,
-                batch.events,
-                origin=current.origin,
-                live=False,
-                now=clock.now(),
-                import_id=current.id,
-                platform=platform,
-            )
+        stored = await store(platform, connection, current, batch)
         rejected = [*batch.rejected, *stored.rejected]
         advanced = await runs.advance(
             connection,
@@ -149,6 +150,42 @@ async def _store(platform: Platform, current: Run, batch: Batch, rejects: Reject
         rejects.write(batch.rows, rejected)
     platform.announce("log")
     return advanced
+
+
+async def store(platform: Platform, connection: Connection, current: Run, batch: Batch) -> ingest.Ingested:
+    """Store what of a batch can be, in the caller's transaction.
+
+    Args:
+        platform: The process's platform.
+        connection: In a transaction.
+        current: The run.
+        batch: Checked.
+    """
+    events, duplicate = batch.events, 0
+    rows = bool(events) and not events[0].name
+    if rows:
+        fresh = await known.claim(connection, current.id, [event.message_id for event in events])
+        # Of rows with the same key in one batch the first is taken.
+        first = {event.message_id: event for event in reversed(events)}
+        events = [event for event in events if event.message_id in fresh and first[event.message_id] is event]
+        duplicate = len(batch.events) - len(events)
+    if not events:
+        return ingest.Ingested(0, duplicate, [])
+    stored = await ingest.store(
+        connection,
+        events,
+        origin=current.origin,
+        live=False,
+        now=clock.now(),
+        import_id=current.id,
+        platform=platform,
+    )
+    stored.duplicate += duplicate
+    if rows:
+        refused = {rejection.index for rejection in stored.rejected}
+        if refused:
+            await known.release(connection, [event.message_id for event in events if event.index in refused])
+    return stored
 
 
 def _beyond(batch: Batch, rows_done: int) -> Batch:

@@ -3,7 +3,7 @@
 from piccolo.columns import JSONB, BigInt, BigSerial, Text, Timestamptz
 from piccolo.table import Table
 
-__all__ = ["ImportRun"]
+__all__ = ["ImportRow", "ImportRun"]
 
 
 class ImportRun(Table, tablename="imports_run"):
@@ -20,3 +20,13 @@ class ImportRun(Table, tablename="imports_run"):
     rejected = BigInt(default=0)
     started_at = Timestamptz()
     finished_at = Timestamptz(null=True, default=None)
+    undo_started_at = Timestamptz(null=True, default=None)
+    undone_at = Timestamptz(null=True, default=None)
+    undone = JSONB(default="{}", help_text="What the undo has done, as counts.")
+
+
+class ImportRow(Table, tablename="imports_row"):
+    """A row of a file of customers that was taken, so that it is not taken again."""
+
+    message_id = Text(primary_key=True)
+    import_id = BigInt()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -11,14 +12,16 @@ import click
 
 from zhike import __version__
 from zhike.errors import Refused, ZhikeError
-from zhike.i18n import LOCALES, text
+from zhike.i18n import LOCALES, Text, text
 
 # name -> (module, function, one line for --help)
 COMMANDS = {
+    "audit": ("audit", "audit", "Check the audit trail."),
     "bench": ("bench", "bench", "Measure the product against raw limits in the same run."),
     "consumers": ("consumers", "consumers", "Show, pause and restart the plugins' reading of the log."),
     "deadletters": ("deadletters", "deadletters", "List, replay and discard events that plugins could not take."),
     "demo": ("demo", "demo", "Start on a sample company, from nothing."),
+    "keys": ("keys", "keys", "Show and rotate the keys that seal what is secret."),
     "migrate": ("migrate", "migrate", "Make the database ready, or bring it up to date."),
     "plugin": ("plugin", "plugin", "Begin, list, enable, disable, check and purge plugins."),
     "serve": ("serve", "serve", "Run the server."),
@@ -84,9 +87,18 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except ZhikeError as error:
-        locale = os.environ.get("ZHIKE_LOCALE")  # all other settings may be what is wrong
-        click.echo(f"zhike: {error.message.render(locale if locale in LOCALES else LOCALES[0])}", err=True)
-        sys.exit(1)
+        _fail(error.message)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of the output would fail again at the end
+        _fail(text("the disk that the output goes to is full"))
+
+
+def _fail(message: Text) -> None:
+    locale = os.environ.get("ZHIKE_LOCALE")  # all other settings may be what is wrong
+    click.echo(f"zhike: {message.render(locale if locale in LOCALES else LOCALES[0])}", err=True)
+    sys.exit(1)
 
 
 def _refuse_bytes() -> None:

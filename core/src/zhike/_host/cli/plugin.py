@@ -121,10 +121,10 @@ def disable(name: str, data: Path | None) -> None:
 @data_option
 def retry(name: str, hook: str | None, data: Path | None) -> None:
     """Call hooks of the plugin NAME again, all or one HOOK, that were switched off after repeated failures."""
-    from zhike.plugins import switching
+    from zhike.plugins import circuits
 
     async def work(config: Settings, db: Database) -> None:
-        for each in await switching.close_circuit(db, ACTOR, name, hook):
+        for each in await circuits.close_circuit(db, ACTOR, name, hook):
             click.echo(text("{hook} is called again within seconds", hook=each).render(config.locale))
 
     _run(data, work)

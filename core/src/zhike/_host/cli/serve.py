@@ -14,10 +14,11 @@ import click
 import msgspec
 
 from zhike import settings
-from zhike._host import keys, logs, supervisor
+from zhike._host import logs, supervisor
 from zhike._host.cli.context import database_url
 from zhike._host.cli.main import strict_option
 from zhike._host.order import Order
+from zhike._ring import ring
 from zhike.commands import data_option
 from zhike.errors import Refused
 from zhike.i18n import text
@@ -68,7 +69,7 @@ def run(config: Settings, *, host: str, port: int, web: int, runners: int, ready
             from zhike._host.database import serve_lock
 
             stack.enter_context(serve_lock(config.data))
-        keys.cursor_key(config)  # made, or refused, before any process needs it
+        ring(config)  # made, or refused, before any process needs it
         check_transport(config)
         listener = supervisor.listen(host, port)
         stack.callback(listener.close)

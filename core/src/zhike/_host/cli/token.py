@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from zhike import clock, settings
 from zhike._host.cli.context import open_database, open_platform
-from zhike.access import tokens
-from zhike.access.actor import Actor
+from zhike.access import tokens, users
+from zhike.access.actor import Actor, TokenKind
 from zhike.access.roles import ROLES
 from zhike.commands import data_option
 
-role_option = click.option("--role", type=click.Choice(list(ROLES)), required=True, help="What it may do.")
+role_option = click.option("--role", required=True, help=f"{', '.join(ROLES)}, or a role of your own.")
 
 
 @click.group()
@@ -25,16 +26,39 @@ def token() -> None:
 @token.command()
 @click.argument("name")
 @role_option
+@click.option("--user", help="Login of the user it acts for. Default: nobody.")
+@click.option(
+    "--kind", type=click.Choice(get_args(TokenKind)), help="Default: admin with the role admin, else service."
+)
+@click.option("--origin", multiple=True, help="A web site that a token of kind collect is for; may be repeated.")
 @click.option("--expires", help="ISO 8601 duration after which it is refused, such as P30D. Default: never.")
 @data_option
-def create(name: str, role: str, expires: str | None, data: Path | None) -> None:
+def create(
+    name: str,
+    role: str,
+    user: str | None,
+    kind: TokenKind | None,
+    origin: tuple[str, ...],
+    expires: str | None,
+    data: Path | None,
+) -> None:
     """Create a token named NAME; it is shown once, as the last word."""
     expires_at = clock.now() + tokens.parse_duration(expires) if expires else None
 
     async def run() -> str:
         async with open_platform(settings.load(data)) as platform:
+            actor = Actor.command("token")
             made, secret = await tokens.create(
-                platform.db, Actor.command("token"), name, role, expires_at=expires_at, hooks=platform.hooks
+                platform.db,
+                actor,
+                name,
+                role,
+                kind=kind,
+                user_id=(await users.find(platform.db, actor, user)).id if user else None,
+                origins=origin,
+                expires_at=expires_at,
+                hooks=platform.hooks,
+                directory=platform.directory,
             )
         return f"token {made.id} {made.name} {made.role}: {secret}"
 

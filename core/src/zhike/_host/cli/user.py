@@ -1,4 +1,4 @@
-"""`zhike user`: makes, lists and disables users."""
+"""`zhike user`: makes, lists and disables users, and sets their passwords."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ import click
 
 from zhike import settings
 from zhike._host.cli.context import open_database
-from zhike.access import users
+from zhike._host.cli.token import role_option
+from zhike.access import new_users, user_changes, users
 from zhike.access.actor import Actor
-from zhike.access.roles import ROLES
+from zhike.access.schemas import User, UserChange
+from zhike.api import MAX_ID
 from zhike.commands import data_option
+
+_stdin_option = click.option("--password-stdin", is_flag=True, help="Read the password's line from standard input.")
 
 
 @click.group()
 def user() -> None:
-    """Create, list and disable users."""
+    """Create, list and disable users, and set passwords."""
 
 
 @user.command()
 @click.argument("login")
 @click.option("--name", help="Name for people to read. Default: the login.")
-@click.option("--role", type=click.Choice(list(ROLES)), required=True, help="What the user may do.")
-@click.option("--password-stdin", is_flag=True, help="Read the password's line from standard input.")
+@role_option
+@click.option("--team", type=click.IntRange(1, MAX_ID), help="Id of the user's team. Default: none.")
+@_stdin_option
 @data_option
-def create(login: str, name: str | None, role: str, password_stdin: bool, data: Path | None) -> None:
+def create(login: str, name: str | None, role: str, team: int | None, password_stdin: bool, data: Path | None) -> None:
     """Create a user who logs in as LOGIN; the password is asked for."""
-    if password_stdin:
-        password = sys.stdin.readline().removesuffix("\n")
-    else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    password = _password(password_stdin)
 
-    async def run() -> users.User:
+    async def run() -> User:
         async with open_database(settings.load(data)) as db:
-            return await users.create(
-                db, Actor.command("user"), login=login, name=name or login, role=role, password=password
+            return await new_users.create(
+                db, Actor.command("user"), login=login, name=name or login, role=role, password=password, team_id=team
             )
 
     made = asyncio.run(run())
@@ -49,7 +51,7 @@ def create(login: str, name: str | None, role: str, password_stdin: bool, data: 
 def list_(data: Path | None) -> None:
     """List all users."""
 
-    async def run() -> list[users.User]:
+    async def run() -> list[User]:
         async with open_database(settings.load(data)) as db:
             return await users.list_(db)
 
@@ -66,7 +68,31 @@ def disable(login: str, data: Path | None) -> None:
 
     async def run() -> None:
         async with open_database(settings.load(data)) as db:
-            await users.disable(db, Actor.command("user"), login)
+            await user_changes.disable(db, Actor.command("user"), login)
 
     asyncio.run(run())
     click.echo(f"disabled user {login}")
+
+
+@user.command()
+@click.argument("login")
+@_stdin_option
+@data_option
+def password(login: str, password_stdin: bool, data: Path | None) -> None:
+    """Set a new password for the user LOGIN, which ends all their sessions; it is asked for."""
+    change = UserChange(password=_password(password_stdin))
+
+    async def run() -> None:
+        async with open_database(settings.load(data)) as db:
+            await user_changes.change(db, Actor.command("user"), login, change)
+
+    asyncio.run(run())
+    click.echo(f"set the password of user {login}")
+
+
+def _password(stdin: bool) -> str:
+    """Return the password that is typed, or the line of standard input."""
+    if stdin:
+        return sys.stdin.readline().removesuffix("\n")
+    typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return typed

@@ -33,8 +33,8 @@ class App:
         return sorted(file.name for file in self.folder.glob("*.py") if not fits(file.name))
 
 
-# In the order they are migrated.
+# In the order they are migrated: what `plugins` makes is where the others record their customer rows.
 CORE = tuple(
     App(name, Path(zhike.__file__).parent / name / "piccolo_migrations")
-    for name in ("customers", "events", "access", "calendar", "consumers", "jobs", "plugins", "tasks")
+    for name in ("plugins", "customers", "events", "access", "calendar", "consumers", "jobs", "tasks")
 )

@@ -28,6 +28,7 @@ _ROWS = (
     "schedule WHERE plugin = $1",
     "circuit WHERE plugin = $1",
     "customer_rows WHERE plugin = $1",
+    "secret WHERE plugin = $1",
 )
 
 

@@ -18,10 +18,10 @@ from zhike.plugins.service import Installed
 GROUP = "zhike.plugins"
 # A plugin's name begins its paths, tables and commands, so it must not be how the core's own begin.
 _WORDS = """
-admin api app audit backup bench calendar calendars check circuit consumer consumers core customer dead deadletters demo
-duplicate event export files health hooks job jobs log login logout metrics migrate migration plugin process
-restore roles schedule schedules schema search serve settings static system task tasks teams token tokens user
-users worker zhike
+admin api app audit backup bench calendar calendars check circuit consumer consumers core customer data dead
+deadletters demo duplicate erased event export field files health hooks import job jobs keys log login logout metrics
+migrate migration plugin process restore role roles schedule schedules schema search secret secrets serve settings
+static system task tasks teams token tokens user users vault worker zhike
 """
 RESERVED = frozenset(CORE) | frozenset(_WORDS.split())
 _NAME = re.compile(r"[a-z][a-z0-9]{0,29}")

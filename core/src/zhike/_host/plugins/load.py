@@ -136,6 +136,7 @@ async def load(
     for name in loading.modules:
         db.bind(loading.tables[name])
     circuits.announce = lambda topic: platform.announce(topic)  # noqa: PLW0108  # it is replaced later
+    await platform.customer_fields.renew()
     return platform
 
 

@@ -47,7 +47,7 @@ class GenerationWatch:
     """Keeps this process in the table `process`, and has it restarted when the set of plugins has changed.
 
     When it has found other plugins, or other code of theirs, than the processes that started on this machine before
-    it, all of them start anew. It also keeps the process's circuits up to date.
+    it, all of them start anew. It also keeps the process's circuits and what it knows of customers' fields up to date.
 
     Args:
         platform: What the process works with, loaded in some generation.
@@ -101,6 +101,7 @@ class GenerationWatch:
             present = beat["present"]
             if beat["differs"]:
                 present = await connection.fetchval(_ALL_ANEW, mine, self._plugins) or present
+        await self._platform.customer_fields.renew(now=True)
         if present > mine and not self._told:
             self._told = True
             logger.info("the plugins have changed; starting anew")

@@ -80,6 +80,7 @@ class Runner:
 
 def make_runner(opened: Opened) -> Runner:
     """Return the runner of a process."""
+    from zhike.access.sealer import Sealer
     from zhike.consumers.engine import Consumers
     from zhike.consumers.sequencer import Sequencer
     from zhike.jobs.schedules import Schedules
@@ -89,7 +90,13 @@ def make_runner(opened: Opened) -> Runner:
     consumers, jobs = Consumers(platform), JobWorker(platform)
     sequencer = Sequencer(platform.db, placed=consumers.wake)
     return Runner(
-        {"sequencer": sequencer, "consumers": consumers, "jobs": jobs, "schedules": Schedules(platform)},
+        {
+            "sequencer": sequencer,
+            "consumers": consumers,
+            "jobs": jobs,
+            "schedules": Schedules(platform),
+            "sealer": Sealer(platform.db, platform.vault),
+        },
         {"log": sequencer.wake, "jobs": jobs.wake, "plugins": opened.watch.wake},
         opened.transport,
     )

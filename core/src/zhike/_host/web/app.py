@@ -12,7 +12,7 @@ from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
-from zhike._host.web import health, pages
+from zhike._host.web import cors, health, pages
 from zhike._host.web.endpoint import SERVICES, locale_of, to_handler
 from zhike._host.web.openapi import openapi_route
 from zhike._host.web.problems import PROBLEM_JSON, from_error, from_status, problem
@@ -38,7 +38,11 @@ HEADERS = (
     ),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 )
+TLS_ONLY = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+"""For browsers that come over TLS: they are to do so for a year."""
 
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -65,15 +69,20 @@ class Application:
             await self.litestar(scope, receive, send)
             return
 
+        secure = self.services.settings.secure or scope.get("scheme") == "https"
+        ours = (*HEADERS, TLS_ONLY) if secure else HEADERS
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
+                message["headers"] = [*message["headers"], *ours]
             await send(message)
 
         served: dict[str, Any] = {**scope, SERVICES: self.services}
         if scope["method"] == "HEAD":
             served["method"] = "GET"  # the server leaves the body out
         refusal = self._refusal(scope)
+        if scope["method"] == "OPTIONS" and refusal is None:
+            refusal = await cors.preflight(scope, self.services)
         app = self.litestar if refusal is None else refusal
         await app(served, receive, send_with_headers)  # type: ignore[arg-type]  # a scope with our own key
 

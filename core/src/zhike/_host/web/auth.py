@@ -1,18 +1,23 @@
-"""Who sends a request, by its Authorization header, and whether that grants the route's permission."""
+"""Who sends a request, by its Authorization header or its session, and whether that grants the route's permission."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from zhike._host.web.client import address_of, browser_of, require_same_origin
+from zhike.access.cookies import CSRF_HEADER, check_csrf
 from zhike.access.tokens import PREFIX
-from zhike.api import Public
-from zhike.errors import Unauthorized, Unavailable, ZhikeError
+from zhike.api import Browser, Public, Route
+from zhike.errors import Forbidden, Unauthorized, Unavailable, ZhikeError
 from zhike.i18n import text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from litestar.types import HTTPScope
 
+    from zhike._host.web.client import Headers
     from zhike._host.web.services import Services
     from zhike.access.actor import Actor
     from zhike.hooks import Hooks
@@ -20,34 +25,81 @@ if TYPE_CHECKING:
 logger = logging.getLogger("zhike.web")
 
 
-async def authorise(headers: Mapping[bytes, bytes], permission: str | Public, services: Services) -> Actor | None:
-    """Return who sends the request, or None on a public route.
+async def authorise(
+    scope: HTTPScope, headers: Headers, route: Route, services: Services
+) -> tuple[Actor | None, Browser | None]:
+    """Return who sends the request, None on a public route; and, on a route of logins, where it comes from.
 
     Args:
-        headers: The request's headers, names in small letters.
-        permission: What the route needs.
-        services: Where tokens are looked up, and the plugins that are asked about everything else.
+        scope: The request.
+        headers: Its headers, names in small letters.
+        route: What is asked for.
+        services: Where tokens and sessions are looked up, and the plugins that are asked about everything else.
 
     Raises:
-        Unauthorized: If no token came along, or one that is unknown, expired or revoked.
-        Forbidden: If its role does not grant the permission.
+        Unauthorized: If no token came along, or one that is unknown, expired or revoked; or so of a session.
+        Forbidden: If the actor does not hold the permission, or another site's page sent the request.
+        TooMany: If a token of kind `collect` is used too often.
         Unavailable: If the token is not cached and the database cannot be asked, or a plugin failed.
     """
+    permission = route.permission
     if isinstance(permission, Public):
+        if not permission.same_origin:
+            return None, None
+        require_same_origin(scope, headers, services.settings)
+        return None, browser_of(scope, headers, services.settings)
+    actor, browser = await _by_header(headers, services), None
+    if actor is None:
+        actor, browser = await _by_session(scope, headers, services)
+    try:
+        if browser is not None and route.method != "GET":
+            require_same_origin(scope, headers, services.settings)
+            check_csrf(browser.token or "", headers.get(CSRF_HEADER, b"").decode("latin-1"))
+        if actor.collects:
+            if not route.collects:
+                raise Forbidden(text("A token of kind collect may only send events"))
+            origin = headers.get(b"origin", b"").decode("latin-1")
+            services.gate.admit(actor, origin, address_of(scope, headers, services.settings))
+        if isinstance(permission, str):
+            actor.require(permission)
+        elif browser is None:
+            raise Forbidden(text("This is for those who have logged in, not for tokens"))
+    except Forbidden as error:
+        logger.warning("%s was refused %s %s: %s", actor.origin, route.method, route.path, error.code)
+        raise
+    return actor, browser
+
+
+async def _by_header(headers: Headers, services: Services) -> Actor | None:
+    """Return who an Authorization header names; None without one."""
+    if not (header := headers.get(b"authorization")):
         return None
-    header = headers.get(b"authorization", b"")
     scheme, _, token = header.partition(b" ")
     secret = token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
     if secret.startswith(PREFIX):
-        actor = await services.tokens.find(secret)
+        actor = await services.directory.find(secret)
     else:
-        actor = await _resolve(services.platform.hooks, header.decode("latin-1")) if header else None
+        actor = await _resolve(services.platform.hooks, header.decode("latin-1"))
     if actor is None and secret:
         raise Unauthorized(text("The token is not known, has expired or was revoked"), code="invalid_token")
     if actor is None:
-        raise Unauthorized(text("Send a token made by `zhike token create`, as `Authorization: Bearer <token>`"))
-    actor.require(permission)
+        raise _nobody()
     return actor
+
+
+async def _by_session(scope: HTTPScope, headers: Headers, services: Services) -> tuple[Actor, Browser]:
+    """Return the user whose session's cookie came along, and where they are."""
+    browser = browser_of(scope, headers, services.settings) if b"cookie" in headers else None
+    if browser is None or browser.token is None:
+        raise _nobody()
+    found = await services.sessions.find(browser.token)
+    if found is None:
+        raise Unauthorized(text("The session has ended; log in again"), code="session_ended")
+    return found.actor, msgspec.structs.replace(browser, session=found.id)
+
+
+def _nobody() -> Unauthorized:
+    return Unauthorized(text("Send a token made by `zhike token create`, as `Authorization: Bearer <token>`"))
 
 
 async def _resolve(hooks: Hooks, header: str) -> Actor | None:

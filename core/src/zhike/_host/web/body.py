@@ -109,7 +109,10 @@ def parse_query(query_string: bytes, type_: type[Q]) -> Q:
                 text("There is no query parameter {name!r} here; expected {known}", name=name, known=known)
             )
         _check(name, value, type_)
-    return msgspec.convert(given, type_, strict=False)
+    try:
+        return msgspec.convert(given, type_, strict=False)
+    except msgspec.ValidationError as error:  # each is right by itself: one is missing
+        raise _misfit(error, b"-", type_) from None
 
 
 def _check(name: str, value: str, type_: type[msgspec.Struct]) -> None:
@@ -120,7 +123,12 @@ def _check(name: str, value: str, type_: type[msgspec.Struct]) -> None:
         if "`int" in str(error):
             problem = text("{name} is {value!r}; expected a whole number above 0", name=name, value=value)
             raise BadRequest(problem) from None
-        raise wire.refuse(wire.fault(error, value.encode() or b"-", type_)) from None
+        raise _misfit(error, value.encode() or b"-", type_) from None
+
+
+def _misfit(error: msgspec.ValidationError, value: bytes, type_: type[msgspec.Struct]) -> BadRequest:
+    found = wire.fault(error, value, type_)
+    return wire.refuse(found._replace(path=found.path or "query"))
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -8,11 +8,13 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
+from zhike._host.web import cors
 from zhike._host.web.auth import authorise
 from zhike._host.web.body import body_type, parse_query, read_body
 from zhike._host.web.problems import from_error
-from zhike._host.web.reply import Reply, answer
-from zhike.api import Call, Route
+from zhike._host.web.reply import Reply, answer, stream
+from zhike.access.collect import MOST_BYTES
+from zhike.api import Call, Route, Stream
 from zhike.i18n import pick_locale
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ def to_handler(route: Route, prefix: str) -> HTTPRouteHandler:
         try:
             return await _serve(route, services, request, headers)
         except Exception as error:
-            return from_error(error, locale_of(headers, services.settings.locale))
+            reply = from_error(error, locale_of(headers, services.settings.locale))
+            reply.headers += await cors.readable(request.scope["path"], headers, services)
+            return reply
 
     path = prefix + route.path.replace("}", ":str}")
     return HTTPRouteHandler(
@@ -58,20 +62,31 @@ def locale_of(headers: dict[bytes, bytes], default: str) -> str:
 
 async def _serve(
     route: Route, services: Services, request: Request[Any, Any, Any], headers: dict[bytes, bytes]
-) -> Reply:
+) -> ASGIApp:
     scope = request.scope
     language = headers.get(b"accept-language")
+    actor, browser = await authorise(scope, headers, route, services)
     call = Call(
-        actor=await authorise(headers, route.permission, services),
+        actor=actor,
         host=services,
         path=scope["path_params"],
         accept_language=language.decode("latin-1") if language else None,
+        browser=browser,
     )
-    if route.body is not None:
+    limit = services.settings.body_limit
+    if actor is not None and actor.collects:
+        limit = min(limit, MOST_BYTES)
+        call.headers += cors.allow(headers[b"origin"])
+    if route.body is not None and (route.method != "DELETE" or b"content-type" in headers):
         call.body_type = body_type(headers)
-        call.body = await read_body(request.receive, headers, services.settings.body_limit)
+        call.body = await read_body(request.receive, headers, limit)
     if route.query is None:
         result = await route.handler(call)
     else:
         result = await route.handler(call, parse_query(scope["query_string"], route.query))
-    return result if isinstance(result, Reply) else answer(result, headers.get(b"accept"))
+    if isinstance(result, Stream):
+        return stream(result)
+    status = 201 if call.created else route.status
+    reply = result if isinstance(result, Reply) else answer(result, headers.get(b"accept"), status)
+    reply.headers += call.headers
+    return reply

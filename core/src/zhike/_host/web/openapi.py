@@ -14,7 +14,8 @@ import msgspec
 from zhike import __version__
 from zhike._host.web.problems import Problem
 from zhike._host.web.reply import JSON, MSGPACK, Reply
-from zhike.api import API, MAX_ID, Call, Public, Route
+from zhike.access.cookies import cookie_name
+from zhike.api import API, MAX_ID, Call, Personal, Public, Route
 
 _REFERENCE = "#/components/schemas/{name}"
 _TYPES = (JSON.decode(), MSGPACK.decode())
@@ -82,30 +83,38 @@ def describe(routes: Iterable[tuple[str, Route]]) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "`zhike token create` makes tokens.",
-                }
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": cookie_name(secure=True),
+                    "description": "`POST /api/v1/session` logs in. What changes something needs `X-CSRF-Token` too.",
+                },
             },
         },
     }
 
 
 def _operation(route: Route, schema_of: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    public = isinstance(route.permission, Public)
+    public, personal = isinstance(route.permission, Public), isinstance(route.permission, Personal)
     operation: dict[str, Any] = {
         "operationId": getattr(route.handler, "__name__", f"{route.method} {route.path}"),
         "summary": route.summary,
         "description": inspect.getdoc(route.handler) or route.summary,
-        "security": [] if public else [{"token": []}],
+        "security": [] if public else [{"session": []}] if personal else [{"token": []}, {"session": []}],
         "parameters": [*_places(route), *_parameters(route, schema_of, components)],
         "responses": {
-            "200": {"description": "The answer", "content": _content(schema_of[repr(route.answer)], _TYPES)},
-            **{str(status): _problem(status) for status in sorted(_statuses(route, public=public))},
+            str(status): _problem(status)
+            if status >= 400
+            else {"description": "The answer", "content": _content(schema_of[repr(route.answer)], _TYPES)}
+            for status in [route.status, *sorted(_statuses(route, public=public))]
         },
     }
-    if not public:
+    if not public and not personal:
         operation["x-permission"] = route.permission
     if route.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": route.method != "DELETE",
             "content": _content(schema_of[repr(route.body)], _TYPES),
         }
     return operation

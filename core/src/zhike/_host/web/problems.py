@@ -17,15 +17,15 @@ logger = logging.getLogger("zhike.web")
 
 TITLES = {
     400: text("The request is not valid"),
-    401: text("No valid token came with the request"),
-    403: text("The role does not grant this"),
+    401: text("Who asks is not known"),
+    403: text("This is not allowed"),
     404: text("There is no such thing"),
     405: text("The method is not allowed here"),
     409: text("The request contradicts what is stored"),
     413: text("The body is too large"),
     414: text("The address is too long"),
     415: text("The body's type is not supported"),
-    429: text("Too much is waiting already"),
+    429: text("Too much at once"),
     500: text("An error in Zhike"),
     503: text("Not available at the moment"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,7 +10,9 @@ import msgspec
 from zhike import wire
 
 if TYPE_CHECKING:
-    from litestar.types import Receive, Scope, Send
+    from litestar.types import ASGIApp, Receive, Scope, Send
+
+    from zhike.api import Stream
 
 JSON = b"application/json"
 MSGPACK = b"application/msgpack"
@@ -47,7 +50,27 @@ class Reply:
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
-def answer(value: object, accept: bytes | None) -> Reply:
+def stream(given: Stream) -> ASGIApp:
+    """Return a response that is sent as its pieces come, to be saved as a file.
+
+    An error on the way ends the connection before the response is whole, which clients notice.
+    """
+    headers = [
+        (b"content-type", given.media_type.encode()),
+        (b"content-disposition", b'attachment; filename="%b"' % given.name.encode("ascii")),
+    ]
+
+    async def send_pieces(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async with aclosing(given.pieces) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_pieces
+
+
+def answer(value: object, accept: bytes | None, status: int = 200) -> Reply:
     """Return `value` as JSON, or as MessagePack if that is what the Accept header asks for.
 
     In MessagePack instants are RFC 3339 text as in JSON; decimals are text too, since its numbers are binary, and
@@ -56,6 +79,7 @@ def answer(value: object, accept: bytes | None) -> Reply:
     Args:
         value: Structs; a `msgspec.Raw` in them is JSON.
         accept: The request's Accept header.
+        status: HTTP status.
     """
     if accept is not None and b"msgpack" in accept and _prefers_msgpack(accept.decode("latin-1")):
         builtins = msgspec.to_builtins(value, enc_hook=msgspec.json.decode)
@@ -63,8 +87,8 @@ def answer(value: object, accept: bytes | None) -> Reply:
             body = msgspec.msgpack.encode(builtins)
         except OverflowError:
             body = msgspec.msgpack.encode(_narrow(builtins))
-        return Reply(body, MSGPACK, headers=((b"vary", b"accept"),))
-    return Reply(wire.encode(value, "json"))
+        return Reply(body, MSGPACK, status=status, headers=((b"vary", b"accept"),))
+    return Reply(wire.encode(value, "json"), status=status)
 
 
 def _narrow(value: Any) -> Any:

@@ -7,10 +7,11 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from zhike._host.keys import cursor_key
 from zhike._host.opening import Opened, open_platform
-from zhike.access.roles import with_permissions
-from zhike.access.tokens import TokenCache
+from zhike._ring import cursor_key
+from zhike.access.collect import Gate
+from zhike.access.directory import Directory
+from zhike.access.sessions import Sessions
 from zhike.errors import Unavailable
 from zhike.events.grouping import Collector
 from zhike.i18n import text
@@ -45,7 +46,7 @@ class Services:
         self.on_outdated: Callable[[], None] = lambda: None
         self.beside: Callable[[Opened], Awaitable[None]] | None = None
         self._url = url
-        self._parts: tuple[Platform, TokenCache, Collector] | None = None
+        self._parts: tuple[Platform, Collector, Sessions, Gate] | None = None
 
     @property
     def loaded(self) -> bool:
@@ -63,16 +64,26 @@ class Services:
         return self._open()[0].db
 
     @property
-    def tokens(self) -> TokenCache:
-        """The tokens this process has looked up lately."""
-        return self._open()[1]
+    def directory(self) -> Directory:
+        """The actors this process has looked up lately."""
+        return self._open()[0].directory
 
     @property
     def collector(self) -> Collector:
         """Where events go to be stored."""
+        return self._open()[1]
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions this process has looked up lately."""
         return self._open()[2]
 
-    def _open(self) -> tuple[Platform, TokenCache, Collector]:
+    @property
+    def gate(self) -> Gate:
+        """What lets tokens of kind `collect` in."""
+        return self._open()[3]
+
+    def _open(self) -> tuple[Platform, Collector, Sessions, Gate]:
         if self._parts is None:
             raise Unavailable(text("The database cannot be reached yet; try again"), retry_after=1)
         return self._parts
@@ -108,9 +119,9 @@ class Services:
     @contextlib.asynccontextmanager
     async def serving(self, platform: Platform) -> AsyncIterator[None]:
         """Serve on a platform that is open, and in the end store what is on its way."""
-        roles = with_permissions(platform.registry.permissions.values())
         collector = Collector(platform)
-        self._parts = platform, TokenCache(platform.db, roles), collector
+        sessions = Sessions(platform.db, self.settings, platform.directory)
+        self._parts = platform, collector, sessions, Gate(platform.db, self.settings.collect_limit)
         self.on_loaded(platform)
         try:
             yield

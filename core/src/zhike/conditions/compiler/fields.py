@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zhike.conditions.checked import Attribute, Checked, Column, EventColumn, FieldTest, Leaf, Property, Relation
+from zhike.conditions.comparison import Comparison
 from zhike.conditions.compiler.comparisons import SQL_TYPES, positive_sql
 from zhike.conditions.compiler.context import Context, Fragment
 from zhike.conditions.compiler.relations import relation_sql
@@ -29,6 +30,8 @@ def field_sql(test: FieldTest, context: Context, *, negated: bool) -> Fragment:
     if isinstance(test.field, Relation):
         return relation_sql(test, context, negated=negated)
     field, comparison = test.field, test.comparison
+    if isinstance(field, Attribute) and (field.many or field.sealed):
+        return _attribute_sql(field, comparison, context, negated=negated)
     of_text = comparison.kind == "text"
     left = left_sql(field, comparison.kind, context, presence=of_text or comparison.op == "is_set")
     if of_text:
@@ -42,6 +45,18 @@ def field_sql(test: FieldTest, context: Context, *, negated: bool) -> Fragment:
         # The negation of "missing, hence false" is true: plain NOT would leave it null.
         return Fragment(f"({positive}) IS NOT TRUE")
     return Fragment(f"({positive})")
+
+
+def _attribute_sql(field: Attribute, comparison: Comparison, context: Context, *, negated: bool) -> Fragment:
+    """Return the SQL of a test of an attribute that holds a list, or something encrypted with its hash."""
+    place = context.params.bind(field.key, "text")
+    if comparison.op == "is_set":
+        positive = f"customer.attributes ->> {place} IS NOT NULL"
+    elif field.sealed:
+        positive = positive_sql(comparison, f"(customer.attributes -> {place} ->> 'hash') COLLATE \"C\"", context)
+    else:
+        positive = f"customer.attributes -> {place} ?| {context.params.bind(comparison.values, 'text[]')}"
+    return Fragment(f"({positive}) IS {'NOT ' if comparison.negated is not negated else ''}TRUE")
 
 
 def where_sql(where: Checked, context: Context) -> str:

@@ -9,9 +9,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from zhike_imports.columns import amounts, dates, vocabulary
-from zhike_imports.columns.mapping import Mapping, Target
+from zhike_imports.columns.mapping import TARGETS, Kind, Mapping, Target, parse_option
 
 _SAMPLED = 200
+EXPORTED_ID = "zhike_id"
+EXPORTED = ("identity:", "attribute:")
+"""How columns of our own exports begin, which say themselves what they are."""
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,9})?", re.ASCII)
 _CLOCK = re.compile(r"\d{1,2}[:：时]\d{1,2}.*")
 _ID_NAME = re.compile(
@@ -97,14 +100,38 @@ def guess(sample: Sample, *, event: str | None, zone: ZoneInfo) -> Mapping:
     for column in vocabulary.REJECT_COLUMNS:
         if column in sample.columns:
             chosen[column] = Target("ignore")
-    return complete(chosen, sample)
+    return complete("events", chosen, sample)
 
 
-def complete(chosen: Mapping, sample: Sample) -> Mapping:
-    """Return `chosen` in the file's order with the other columns as properties under their own names."""
+def guess_customers(sample: Sample) -> Mapping:
+    """Guess every column's target in a file of customers, by its name alone.
+
+    What is not recognised becomes an attribute under its own name.
+    """
+    by_name: dict[str, str] = {}
+    for column in sample.columns:
+        by_name.setdefault(_plain(column), column)
+    numbers = number_columns(sample)
+    wanted = {f"identity:{key}": names for key, names in vocabulary.IDENTITIES.items() if key not in {"phone", "email"}}
+    wanted |= vocabulary.CUSTOMERS | vocabulary.CUSTOMER_ATTRIBUTES
+    chosen: Mapping = {column: Target("ignore") for column in vocabulary.REJECT_COLUMNS if column in sample.columns}
+    for column in sample.columns:
+        if column == EXPORTED_ID:
+            chosen[column] = Target("ignore")
+        elif column.startswith(EXPORTED):
+            chosen[column] = parse_option("customers", f"{column}={column}", sample.columns, numbers=numbers)[1]
+    for target, names in wanted.items():
+        found = next((by_name[name] for name in names.split() if name in by_name), None)
+        if found is not None and found not in chosen:
+            chosen[found] = parse_option("customers", f"{found}={target}", sample.columns, numbers=numbers)[1]
+    return complete("customers", chosen, sample)
+
+
+def complete(kind: Kind, chosen: Mapping, sample: Sample) -> Mapping:
+    """Return `chosen` in the file's order with the other columns as properties or attributes of their own names."""
     numbers = number_columns(sample)
     rest = {
-        column: Target("property", column, number=True if column in numbers else None)
+        column: Target(TARGETS[kind].rest, column, number=True if column in numbers else None)
         for column in sample.columns
         if column not in chosen
     }

@@ -52,5 +52,30 @@ OTHERS = {
 CUSTOMER_NAMES = "姓名 客户姓名 客户名称 客户名 会员姓名 customername fullname"
 """Names of columns with the customer's name; `name` alone is one only when `--event` names the events."""
 
+CUSTOMERS = {
+    "name": CUSTOMER_NAMES + " name 名称 名字 公司全称 企业名称",
+    "phone": IDENTITIES["phone"],
+    "email": IDENTITIES["email"],
+    "company": "company companyname employer organization organisation 公司 公司名称 单位 单位名称 工作单位 所属公司",
+    "kind": "kind customertype 客户类型 类型",
+    "stage": "stage lifecyclestage status 阶段 客户阶段 生命周期阶段 客户状态 状态",
+    "owner": "owner salesperson salesrep 负责人 跟进人 所属销售 销售 客户经理 顾问 归属人",
+    "team": "team department 团队 小组 部门 所属团队 所属部门",
+    "source": "source 来源 数据来源",
+    "created_at": "createdat registeredat registrationdate signupdate 注册时间 注册日期 创建时间 建档时间 入会时间",
+    "updated_at": "updatedat modifiedat updatetime lastmodified 更新时间 修改时间 最后更新时间 更新日期",
+}
+"""Names of columns of a file of customers, by target."""
+
+CUSTOMER_ATTRIBUTES = {
+    "text:city": "city 城市 所在城市",
+    "text:province": "province state 省份 省 所在省份",
+    "text:address": "address 地址 联系地址 详细地址",
+    "text:gender": "gender sex 性别",
+    "date:birthday": "birthday birthdate dateofbirth 生日 出生日期",
+    "list:tags": "tags labels 标签 客户标签",
+}
+"""Names of columns that become attributes of customers, by target."""
+
 REJECT_COLUMNS = ("zhike_row", "zhike_line", "zhike_code", "zhike_reason")
 """The columns that a file of rejected rows has in front of the original ones."""

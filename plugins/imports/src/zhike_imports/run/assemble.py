@@ -17,12 +17,16 @@ from zhike.i18n import text
 from zhike.settings import Settings
 from zhike_imports.columns import amounts, dates
 from zhike_imports.columns.guess import is_number
-from zhike_imports.columns.mapping import Mapping
+from zhike_imports.files.formats import FormatKind
 from zhike_imports.files.lines import Fault
 from zhike_imports.files.readers import Row
+from zhike_imports.schemas import Plan
 
-# How shops' exports keep Excel from reading an id as a number: ="00123" or '00123.
-_EXCEL_TEXT = re.compile(r'="(.*)"|\'(\d.*)', re.DOTALL)
+# How exports keep Excel from reading an id as a number, ="00123" or '00123, and ours a text as a formula.
+_EXCEL_TEXT = re.compile(r'="(.*)"|\'([\d=+\-@\t\r\n\'].*)', re.DOTALL)
+
+# What may become of any JSON value.
+_LOOSE = ("trait", "property", "attribute", "list", "ignore")
 
 
 class RowFault(Exception):  # an event that cannot be made is no error of the program
@@ -43,10 +47,12 @@ class RowIds:
     Args:
         sha256: Hex digest of the file.
         key: Columns whose values tell rows apart; empty for the row's place.
+        prefix: What the ids begin with.
     """
 
-    def __init__(self, sha256: str, key: Sequence[str] = ()) -> None:
-        self._prefix = f"imp:{sha256[:16]}:"
+    def __init__(self, sha256: str, key: Sequence[str] = (), prefix: str = "imp") -> None:
+        self._begin = prefix
+        self._prefix = f"{prefix}:{sha256[:16]}:"
         self._key = key
 
     def of(self, row: Row, name: str, values: Sequence[str]) -> str:
@@ -65,51 +71,83 @@ class RowIds:
         if not any(values):
             raise RowFault(Fault("key", text("the key columns {columns} are empty", columns=", ".join(self._key))))
         digest = hashlib.sha256(msgspec.json.encode([name, *values])).hexdigest()
-        return f"imp:key:{digest[:32]}"
+        return f"{self._begin}:key:{digest[:32]}"
 
 
-class Assembler:
-    """Makes events of rows by a mapping.
+class Cells:
+    """The values of rows, found by what their columns mean.
 
     Args:
-        mapping: Every column's target.
-        header: The columns of a row's cells; of JSON Lines none.
+        plan: The import.
         ids: Where message ids come from.
-        key: The key columns.
-        event: Name of rows that have none of their own, or None.
-        source: Source of rows that have none of their own.
         settings: The deployment's currency and zone.
     """
 
-    def __init__(
-        self,
-        mapping: Mapping,
-        header: Sequence[str],
-        *,
-        ids: RowIds,
-        key: Sequence[str],
-        event: str | None,
-        source: str,
-        settings: Settings,
-    ) -> None:
-        self._columns = list(header) or list(mapping)
-        self._known = frozenset(self._columns)
-        self._typed = not header
-        self._ids, self._event, self._source = ids, event or "", source
-        self._currency_default, self._zone = settings.currency, settings.zone
-        self._key = [self._columns.index(column) for column in key]
+    def __init__(self, plan: Plan, ids: RowIds, settings: Settings) -> None:
+        header = () if plan.form.kind is FormatKind.JSON_LINES else plan.header
+        self._columns = list(header) or list(plan.mapping)
+        self._ids, self._source, self._zone = ids, plan.options.source, settings.zone
+        self._key = [self._columns.index(column) for column in plan.options.key]
         place = {column: index for index, column in enumerate(self._columns)}
-        by_kind: dict[str, list[tuple[str, int, bool | None]]] = {}
-        for column, target in mapping.items():
+        self._targets: dict[str, list[tuple[str, int, bool | None]]] = {}
+        for column, target in plan.mapping.items():
             if column in place:
-                by_kind.setdefault(target.kind, []).append((target.key, place[column], target.number))
-        self._identities = [(key, index) for key, index, _ in by_kind.get("identity", [])]
-        self._times = [index for _, index, _ in by_kind.get("occurred_at", [])]
-        self._traits = by_kind.get("trait", [])
-        self._properties = [(f"{quoted(key)}:", index, number) for key, index, number in by_kind.get("property", [])]
-        loose = {index for kind in ("trait", "property", "ignore") for _, index, _ in by_kind.get(kind, [])}
+                self._targets.setdefault(target.kind, []).append((target.key, place[column], target.number))
+        self._identities = [(key, index) for key, index, _ in self._targets.get("identity", [])]
+        loose = {index for kind in _LOOSE for _, index, _ in self._targets.get(kind, [])}
         self._strict = [index not in loose for index in range(len(self._columns))]
-        self._single = {kind: entries[0][1] for kind, entries in by_kind.items()}
+        self._single = {kind: entries[0][1] for kind, entries in self._targets.items()}
+
+    def of(self, row: Row) -> list[str]:
+        """Return a row's values as texts in the order of the columns; raises `RowFault`."""
+        return [_clean(cell) for cell in row.cells] if row.members is None else self._texts(row.members)
+
+    def one(self, cells: Sequence[str], kind: str) -> str:
+        """Return the value of the one column that means this, or ""."""
+        index = self._single.get(kind)
+        return "" if index is None else cells[index]
+
+    def message_id(self, row: Row, name: str, cells: Sequence[str]) -> str:
+        """Return the id of a row; raises `RowFault`."""
+        return self._ids.of(row, name, [cells[index] for index in self._key])
+
+    def instant(self, code: str, value: str) -> datetime:
+        """Return the time in a text; raises `RowFault` with the code."""
+        try:
+            return dates.read(value, self._zone)
+        except dates.BadDate as error:
+            raise RowFault(Fault(code, error.message)) from None
+
+    def _texts(self, members: dict[str, msgspec.Raw]) -> list[str]:
+        """Return JSON members as the texts that a CSV file would have; what is no scalar stays JSON."""
+        cells = []
+        for column, strict in zip(self._columns, self._strict, strict=True):
+            raw = bytes(members.get(column, b""))
+            if raw[:1] == b'"':
+                try:
+                    cells.append(msgspec.json.decode(raw, type=str).strip())
+                except msgspec.DecodeError as error:
+                    fault = Fault("json", text("{column}: {reason}", column=column, reason=error))
+                    raise RowFault(fault) from None
+            elif strict and raw[:1] in {b"{", b"[", b"t", b"f"}:
+                raise RowFault(Fault("json", text("{column}: expected a text or a number", column=column)))
+            else:
+                cells.append("" if raw in {b"", b"null"} else raw.decode())
+        return cells
+
+
+class Assembler(Cells):
+    """Makes events of rows; takes what `Cells` takes."""
+
+    def __init__(self, plan: Plan, ids: RowIds, settings: Settings) -> None:
+        super().__init__(plan, ids, settings)
+        self._known = frozenset(self._columns)
+        self._event = plan.options.event or ""
+        self._currency_default = settings.currency
+        self._times = [index for _, index, _ in self._targets.get("occurred_at", [])]
+        self._traits = self._targets.get("trait", [])
+        properties = self._targets.get("property", [])
+        self._properties = [(f"{quoted(key)}:", index, number) for key, index, number in properties]
 
     def event(self, row: Row) -> IncomingEvent:
         """Make the event of a row.
@@ -117,28 +155,24 @@ class Assembler:
         Raises:
             RowFault: If a value cannot be read.
         """
-        cells = [_clean(cell) for cell in row.cells] if row.members is None else self._texts(row.members)
-        name = self._one(cells, "name") or self._event
-        currency = self._one(cells, "currency") or self._currency_default
+        cells = self.of(row)
+        name = self.one(cells, "name") or self._event
+        currency = self.one(cells, "currency") or self._currency_default
         amount = self._amount(cells, currency)
         return IncomingEvent(
             name=name,
             identities={namespace: cells[index] for namespace, index in self._identities if cells[index]},
-            message_id=self._one(cells, "message_id") or self._ids.of(row, name, [cells[index] for index in self._key]),
+            message_id=self.one(cells, "message_id") or self.message_id(row, name, cells),
             occurred_at=self._occurred_at(cells),
             traits=self._trait_values(cells, row.members) or None,
             amount=amount,
             currency=currency if amount is not None else None,
             properties=msgspec.Raw(self._property_text(cells, row.members)),
-            source=self._one(cells, "source") or self._source,
+            source=self.one(cells, "source") or self._source,
         )
 
-    def _one(self, cells: Sequence[str], kind: str) -> str:
-        index = self._single.get(kind)
-        return "" if index is None else cells[index]
-
     def _amount(self, cells: Sequence[str], currency: str) -> Decimal | None:
-        value = self._one(cells, "amount")
+        value = self.one(cells, "amount")
         if not value:
             return None
         try:
@@ -150,10 +184,7 @@ class Assembler:
         value = " ".join(cells[index] for index in self._times).strip()
         if not value:
             raise RowFault(Fault("occurred_at", text("the time is empty")))
-        try:
-            return dates.read(value, self._zone)
-        except dates.BadDate as error:
-            raise RowFault(Fault("occurred_at", error.message)) from None
+        return self.instant("occurred_at", value)
 
     def _trait_values(self, cells: Sequence[str], members: dict[str, msgspec.Raw] | None) -> dict[str, Any]:
         traits: dict[str, Any] = {}
@@ -182,23 +213,6 @@ class Assembler:
         if members is not None and not members.keys() <= self._known:
             parts += [f"{quoted(key)}:{bytes(raw).decode()}" for key, raw in members.items() if key not in self._known]
         return "{" + ",".join(parts) + "}"
-
-    def _texts(self, members: dict[str, msgspec.Raw]) -> list[str]:
-        """Return JSON members as the texts that a CSV file would have; what is no scalar stays JSON."""
-        cells = []
-        for column, strict in zip(self._columns, self._strict, strict=True):
-            raw = bytes(members.get(column, b""))
-            if raw[:1] == b'"':
-                try:
-                    cells.append(msgspec.json.decode(raw, type=str).strip())
-                except msgspec.DecodeError as error:
-                    fault = Fault("json", text("{column}: {reason}", column=column, reason=error))
-                    raise RowFault(fault) from None
-            elif strict and raw[:1] in {b"{", b"[", b"t", b"f"}:
-                raise RowFault(Fault("json", text("{column}: expected a text or a number", column=column)))
-            else:
-                cells.append("" if raw in {b"", b"null"} else raw.decode())
-        return cells
 
 
 def _clean(cell: str) -> str:

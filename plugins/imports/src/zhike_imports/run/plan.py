@@ -47,7 +47,7 @@ def prepare(path: Path, options: Options, settings: Settings) -> Plan:
         header = tuple(dict.fromkeys(key for row in sampled for key in row.members or ()))
     sample = _sample(header, sampled, typed=form.kind is FormatKind.JSON_LINES)
     targets = _mapping(sample, options, settings)
-    mapping.check(targets, event=options.event)
+    mapping.check(options.kind, targets, event=options.event)
     missing = [column for column in options.key if column not in targets]
     if missing:
         raise Refused(
@@ -102,6 +102,8 @@ def _sample(columns: tuple[str, ...], sampled: Sequence[Row], *, typed: bool) ->
 
 
 def _mapping(sample: guess.Sample, options: Options, settings: Settings) -> mapping.Mapping:
+    if not options.maps and options.kind == "customers":
+        return guess.guess_customers(sample)
     if not options.maps:
         return guess.guess(sample, event=options.event, zone=settings.zone)
     numbers = guess.number_columns(sample)
@@ -109,8 +111,8 @@ def _mapping(sample: guess.Sample, options: Options, settings: Settings) -> mapp
     columns = () if sample.typed else sample.columns
     chosen: mapping.Mapping = {}
     for option in options.maps:
-        column, target = mapping.parse_option(option, columns, numbers=numbers)
+        column, target = mapping.parse_option(options.kind, option, columns, numbers=numbers)
         if column in chosen:
             raise Refused(text("--map names the column {column!r} twice", column=column))
         chosen[column] = target
-    return guess.complete(chosen, sample)
+    return guess.complete(options.kind, chosen, sample)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from collections.abc import Sequence
@@ -75,7 +76,12 @@ class RejectFile:
         """
         if not rejected:
             return
-        file = self._open()
+        try:
+            self._write(self._open(), rows, rejected)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def _write(self, file: IO[str], rows: Sequence[Row], rejected: Sequence[Rejection]) -> None:
         writer = csv.writer(file)
         for rejection in sorted(rejected, key=lambda each: each.index):
             row = rows[rejection.index]
@@ -98,16 +104,15 @@ class RejectFile:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # a full disk has been told of
+                self._file.close()
+
+    def _refused(self, error: OSError) -> Refused:
+        return Refused(text("{path} cannot be written: {reason}", path=self.path, reason=error.strerror or error))
 
     def _open(self) -> IO[str]:
         if self._file is None:
-            try:
-                self._file = self.path.open("w", encoding="utf-8", newline="")
-            except OSError as error:
-                raise Refused(
-                    text("{path} cannot be written: {reason}", path=self.path, reason=error.strerror or error)
-                ) from None
+            self._file = self.path.open("w", encoding="utf-8", newline="")
             self._write_header(self._file)
         return self._file
 

@@ -9,13 +9,13 @@ import msgspec
 from zhike import clock
 from zhike.access import audit
 from zhike.access.actor import Actor
+from zhike.errors import Refused
+from zhike.i18n import text
 from zhike.orm import Database
 from zhike_imports.schemas import Plan, Run
 
 if TYPE_CHECKING:
     import asyncpg
-
-KIND = "events"
 
 
 class Overtaken(Exception):  # no failure: the rows are decided
@@ -34,8 +34,9 @@ async def begin(db: Database, plan: Plan) -> Run:
         found = await connection.fetchrow(
             """SELECT id, rows_done, accepted, duplicate, rejected FROM imports_run
                WHERE kind = $1 AND sha256 = $2 AND options = $3::jsonb AND finished_at IS NULL
+                 AND undo_started_at IS NULL
                ORDER BY id DESC LIMIT 1""",
-            KIND,
+            plan.options.kind,
             plan.found.sha256,
             signature,
         )
@@ -44,7 +45,7 @@ async def begin(db: Database, plan: Plan) -> Run:
                 """INSERT INTO imports_run (kind, file_name, sha256, options, started_at)
                    VALUES ($1, $2, $3, $4::jsonb, $5)
                    RETURNING id, rows_done, accepted, duplicate, rejected""",
-                KIND,
+                plan.options.kind,
                 plan.found.path.name,
                 plan.found.sha256,
                 signature,
@@ -57,12 +58,19 @@ async def begin(db: Database, plan: Plan) -> Run:
 
 
 async def reload(db: Database, run: Run) -> Run:
-    """Return a run as it is stored now."""
+    """Return a run as it is stored now.
+
+    Raises:
+        Refused: If somebody has begun to undo it.
+    """
     async with db.connection() as connection:
         found = await connection.fetchrow(
-            "SELECT id, rows_done, accepted, duplicate, rejected FROM imports_run WHERE id = $1", run.id
+            """SELECT id, rows_done, accepted, duplicate, rejected FROM imports_run
+               WHERE id = $1 AND undo_started_at IS NULL""",
+            run.id,
         )
-    assert found is not None  # noqa: S101  # runs are never deleted
+    if found is None:
+        raise Refused(text("the import {id} is being undone", id=run.id))
     return Run(**dict(found))
 
 
@@ -91,7 +99,7 @@ async def advance(
     found = await connection.fetchrow(
         """UPDATE imports_run SET rows_done = $3, accepted = accepted + $4, duplicate = duplicate + $5,
                rejected = rejected + $6
-           WHERE id = $1 AND rows_done = $2
+           WHERE id = $1 AND rows_done = $2 AND undo_started_at IS NULL
            RETURNING id, rows_done, accepted, duplicate, rejected""",
         run.id,
         run.rows_done,

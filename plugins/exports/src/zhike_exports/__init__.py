@@ -1,0 +1,1 @@
+"""Customers and events handed out as files."""

@@ -1,0 +1,1 @@
+"""How rows are written: CSV for spreadsheets, JSON Lines for programs."""

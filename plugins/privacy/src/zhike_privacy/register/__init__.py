@@ -1,0 +1,1 @@
+"""What is registered of consents: purposes, the consents themselves, and what persons ask for."""
