@@ -110,7 +110,6 @@ class TestRows:
             stored = await connection.fetchval("SELECT count(*) FROM event WHERE behaviour")
             assert await connection.fetchval("SELECT sum(count) FROM customer_event_stat WHERE name = '*'") == stored
 
-    @pytest.mark.heavy
     async def test_s1_and_s2_ask_every_measure_over_every_window(
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:

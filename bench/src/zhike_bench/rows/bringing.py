@@ -14,7 +14,7 @@ from zhike_bench.stage import Stage
 from zhike_limits import sql
 from zhike_limits.events import columns
 
-ROWS = 50_000
+ROWS = 30_000
 """So many that the start of the command, which counts, is a small part."""
 KNOWN = 20
 """Every so many rows one is about a customer who is new, as one of so many events of a load is."""
