@@ -242,7 +242,8 @@ async def check_sound(stand: Stand) -> None:
     equal("stats", {row[:3]: row[3:] for row in stats}, {row[:3]: row[3:] for row in await fetch(_REBUILT)})
     await check_index(stand)
     positions = [row[0] for row in await fetch("SELECT position FROM log_batch ORDER BY position NULLS FIRST")]
-    equal("positions", positions, list(range(positions[0], positions[0] + len(positions))))
+    first = positions[0] if positions else 0
+    equal("positions", positions, list(range(first, first + len(positions))))
     counted = await fetch(
         "SELECT who, n FROM tally_count JOIN customer ON id = who WHERE n <> 0 AND merged_into IS NULL"
     )

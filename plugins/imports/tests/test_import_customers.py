@@ -117,18 +117,6 @@ async def test_what_does_not_fit_is_set_aside(imports: Imports) -> None:
     assert (await imports(HEADER + "A1,x,,,,\n")).accepted == 1
 
 
-async def test_a_visitor_whom_only_the_import_knew_goes_with_it(imports: Imports) -> None:
-    await imports("客户编号\nA1\n", maps=("客户编号=identity:external_id",))
-    maps = ("客户编号=identity:external_id", "设备=identity:device_id")
-    run = await imports("客户编号,设备\n,d1\nA1,d1\n", maps=maps)
-    assert await imports.fetch("SELECT count(*) FROM customer_merge") == [(1,)]
-    assert (await imports.undo(run)).deleted == 1
-    assert await imports.fetch("SELECT namespace FROM identity") == [("external_id",)]
-    assert await imports.fetch("SELECT count(*) FROM customer") == [(1,)]
-    stray = "SELECT name FROM event WHERE customer_id NOT IN (SELECT id FROM customer)"
-    assert await imports.fetch(stray) == []
-
-
 async def test_a_phone_does_not_bring_two_customer_numbers_together(imports: Imports) -> None:
     """Neither across files nor within one: the second name would take the place of the first."""
     await imports(TWO)

@@ -58,13 +58,10 @@ DELETE FROM identity AS i USING unnest($1::text[], $2::text[], $3::bigint[]) AS 
 WHERE i.namespace = n.namespace COLLATE "C" AND i.value = n.value COLLATE "C" AND i.home_customer_id = n.home
 """
 # Who has been merged, has other identities, events or a word of somebody else's, or is what a plugin's row is about.
-# That a merge was undone is no such event: it may have been the import's own.
 _TOUCHED = """
 SELECT id FROM customer AS c WHERE id = ANY($1::bigint[]) AND (
   merged_into IS NOT NULL OR erased_at IS NOT NULL OR provenance <> '{}' OR owner IS NOT NULL OR team IS NOT NULL
-  OR EXISTS (
-    SELECT FROM event WHERE customer_id = c.id AND name NOT IN ('customer.unmerged', 'customer.history_changed')
-  )
+  OR EXISTS (SELECT FROM event WHERE customer_id = c.id)
   OR EXISTS (SELECT FROM identity AS i WHERE customer_id = c.id AND NOT EXISTS (
     SELECT FROM unnest($2::text[], $3::text[]) AS n (namespace, value)
     WHERE n.namespace COLLATE "C" = i.namespace AND n.value COLLATE "C" = i.value
@@ -75,7 +72,6 @@ SELECT id FROM customer AS c WHERE id = ANY($1::bigint[]) AND (
 """
 _HAS_ROWS = "SELECT DISTINCT {column} FROM {relation} WHERE {column} = ANY($1::bigint[])"
 _DELETE = (
-    "DELETE FROM event WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM customer_stage WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM customer_event_stat WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM duplicate_candidate WHERE low_id = ANY($1::bigint[]) OR high_id = ANY($1::bigint[])",
