@@ -14,7 +14,7 @@ def past(name: str, at: datetime | None, zone: tzinfo, now: datetime) -> datetim
 
     Args:
         name: The field it came in.
-        at: What was said; None for now, and in the deployment's zone when naive.
+        at: What was said; None for the present instant, and in the deployment's zone when naive.
         zone: That zone.
         now: The present instant.
 
