@@ -164,6 +164,36 @@ async def test_tickets_come_again_after_redis_was_away_or_emptied(
     assert len([record for record in caplog.records if record.name == "zhike.transport"]) <= 2
 
 
+async def test_listening_ends_though_redis_keeps_a_cancellation_to_itself(
+    tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = []
+
+    async def heart_beat(self: object) -> None:
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            if kept:
+                raise
+            kept.append(self)
+
+    monkeypatch.setattr("arq.worker.Worker.heart_beat", heart_beat)
+    monkeypatch.setattr("arq.worker.poll", _without_pause)
+    async with opened(Settings(data=tmp_path, redis_url=redis_server.url)) as receiver:
+        task = asyncio.create_task(receiver.listen(Ears()))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        assert (await asyncio.wait([task], timeout=10))[1] == set()
+    assert task.cancelled()
+    assert kept
+
+
+async def _without_pause(_step: float) -> AsyncIterator[None]:
+    while True:
+        yield
+        await asyncio.sleep(0)
+
+
 async def test_a_killed_runners_ticket_holds_the_topic_up_for_a_moment_only(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:

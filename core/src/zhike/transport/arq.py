@@ -91,26 +91,19 @@ class ArqTransport(Announcer):
 
     async def listen(self, wake: Callable[[str], None]) -> None:
         """Take tickets and call `wake` with the topic of each, until cancelled; a worker that dies is replaced."""
-        task = asyncio.current_task()
         delay = BACK_OFF[0]
         while True:
             began = time.monotonic()
             for topic in TOPICS:  # their tickets may be lost
                 wake(topic)
             worker = self._worker(wake)
+            running = asyncio.create_task(worker.async_run())
             try:
-                await worker.async_run()
-            except asyncio.CancelledError:
-                if task is not None and task.cancelling():
-                    raise
-            except Exception as error:
-                self._tell(error)
+                await asyncio.wait([running])
             finally:
-                running = [worker.main_task, *worker.tasks.values()]
-                for each in running:
-                    if each is not None:
-                        each.cancel()
-                await asyncio.gather(*(each for each in running if each is not None), return_exceptions=True)
+                await _stop({running, *filter(None, [worker.main_task]), *worker.tasks.values()})
+            if not running.cancelled() and (error := running.exception()):
+                self._tell(error)
             delay = BACK_OFF[0] if time.monotonic() - began > QUIET_SECONDS else min(delay * 2, BACK_OFF[1])
             await asyncio.sleep(delay)
 
@@ -151,7 +144,16 @@ class ArqTransport(Announcer):
         worker.in_progress_timeout_s = JOB_SECONDS
         return worker
 
-    def _tell(self, error: Exception) -> None:
+    def _tell(self, error: BaseException) -> None:
         if time.monotonic() - self._told_at >= QUIET_SECONDS:
             self._told_at = time.monotonic()
             _log.warning("Redis is out of reach (%s); work is found at the next tick", type(error).__name__)
+
+
+async def _stop(tasks: set[asyncio.Task[Any]]) -> None:
+    # Again and again: under load a call to Redis that is just answered keeps a single cancellation to itself.
+    while unfinished := {each for each in tasks if not each.done()}:
+        for each in unfinished:
+            each.cancel()
+        await asyncio.wait(unfinished, timeout=0.1)
+    await asyncio.gather(*tasks, return_exceptions=True)
