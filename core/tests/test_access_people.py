@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from zhike.access import user_changes
+from zhike.access import teams, user_changes
 from zhike.access.actor import Actor
 from zhike.access.roles import ROLES
+from zhike.customers.said import check_own
 from zhike.errors import Conflict
 
 if TYPE_CHECKING:
@@ -92,6 +94,23 @@ async def test_teams_are_a_tree(client: httpx.AsyncClient) -> None:
     assert sorted(answer.status_code for answer in both) == [200, 400]
 
 
+async def test_who_says_a_version_overwrites_nobody(client: httpx.AsyncClient, platform: Platform) -> None:
+    north, li = (await post(client, "/teams", name="North"))["id"], await add_user(client, "li.na")
+    bodies = [{"name": f"Name {n}", "version": 1} for n in range(3)]
+    for path in (f"/teams/{north}", f"/users/{li}"):
+        answers = await asyncio.gather(*(client.patch(f"{BASE}{path}", json=body) for body in bodies))
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+        assert {answer.json().get("code") for answer in answers} == {None, "version"}
+        [stored] = (await client.get(f"{BASE}{path.rpartition('/')[0]}")).json()["items"]
+        assert [stored] == [answer.json() for answer in answers if answer.status_code == 200]
+        assert stored["version"] == 2
+        assert (await patch(client, path, name="by who says none"))["version"] == 3
+        await patch(client, path, 400, version="2")
+    assert (await patch(client, f"/users/{li}", password=PASSWORD + "!"))["version"] == 3  # it is nothing one sees
+    assert (await patch(client, f"/users/{li}", disabled=True))["version"] == 4
+    assert len([each for each in await audited(platform) if each[0].endswith(".change")]) == 6
+
+
 async def test_one_active_admin_is_left(client: httpx.AsyncClient, platform: Platform) -> None:
     ann, bo = await add_user(client, "ann", "admin"), await add_user(client, "bo", "admin")
     answers = await asyncio.gather(
@@ -132,7 +151,9 @@ async def test_a_role_of_ones_own(client: httpx.AsyncClient, platform: Platform)
     assert [role["name"] for role in listed] == ["admin", "agent", "desk", "manager", "viewer"]
     assert [role["shipped"] for role in listed] == [True, True, False, True, True]
     assert listed[-1]["rules"] == {"phone": "mask", "email": "mask"}
-    assert set(listed[-1]["permissions"]) == ROLES["viewer"]
+    added = {key for key, permission in platform.registry.permissions.items() if "viewer" in permission.roles}
+    assert "files.read" in added
+    assert set(listed[-1]["permissions"]) == ROLES["viewer"] | added
     paged = (await client.get(f"{BASE}/roles", params={"limit": 3})).json()
     rest = (await client.get(f"{BASE}/roles", params={"limit": 3, "cursor": paged["next"]})).json()
     assert [*paged["items"], *rest["items"]] == listed
@@ -281,3 +302,21 @@ async def test_who_manages_a_team_manages_it_alone(client: httpx.AsyncClient, ac
     wide = await acting({"admin.users": "all", "customers.read": "team"}, user=lead)
     assert (await patch(wide, f"/teams/{other}", 403, parent_id=mine))["code"] == "escalation"
     await patch(wide, f"/teams/{other}", name="renamed")
+
+
+async def test_a_team_that_a_customer_is_about_to_get_is_not_removed(
+    client: httpx.AsyncClient, platform: Platform
+) -> None:
+    team = (await post(client, "/teams", name="East"))["id"]
+    admin = Actor.command("test")
+    async with platform.db.transaction() as connection:
+        await check_own(connection, {"team": team})
+        await connection.execute("INSERT INTO customer (team) VALUES ($1)", team)
+        work = teams.remove(platform.db, admin, team, platform.directory)
+        removing = asyncio.create_task(work, context=contextvars.Context())  # in a transaction of its own
+        await asyncio.wait([removing], timeout=0.3)
+    with pytest.raises(Conflict):
+        await removing
+    async with platform.db.transaction() as connection:
+        await connection.execute("UPDATE customer SET team = NULL")
+    assert await teams.remove(platform.db, admin, team, platform.directory) == "East"

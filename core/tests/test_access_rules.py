@@ -33,7 +33,10 @@ from zhike.hooks import hookimpl
 
 @hookimpl
 def register_permissions():
-    return [Permission(key="probe.read", label="See probes", roles=("agent",))]
+    return [
+        Permission(key="probe.read", label="See probes", roles=("agent",)),
+        Permission(key="probe.tune", label="Tune probes", whole=True),
+    ]
 
 @hookimpl
 def register_event_types():
@@ -184,7 +187,9 @@ async def test_events_need_the_permission_of_their_type(acting: As, probed: int)
         rest = await client.get(f"{BASE}/customers/{probed}/events", params={"cursor": first["next"]})
         assert [*first["items"], *rest.json()["items"]] == items
         exporter = await acting({**HELD, "customers.export": "all", **more})
-        assert (await exporter.get(f"{BASE}/customers/{probed}/export")).json()["events"] == items
+        stored = [{key: value for key, value in item.items() if key not in {"label", "summary"}} for item in items]
+        assert [*stored[0], "label", "summary"] == [*items[0]]  # words for people are not in the file
+        assert (await exporter.get(f"{BASE}/customers/{probed}/export")).json()["events"] == stored
         body = {"customer_id": probed}
         for name, seen in [("order.paid", True), ("probe.taken", more), ("sample.taken", more), ("*", more)]:
             asked = await client.post(f"{BASE}/conditions/explain", json={"condition": events(name), **body})
@@ -223,6 +228,26 @@ def test_an_event_type_with_an_unknown_permission_is_refused() -> None:
 
     [problem] = assemble({"bad": Bad()}).problems
     assert "bad.event needs the unknown permission 'bad.read'" in str(problem.text)
+
+
+async def test_what_concerns_everybody_is_granted_whole_or_not_at_all(
+    client: httpx.AsyncClient, platform: Platform
+) -> None:
+    role: dict[str, Any] = {"name": "tuner", "label": "Tuner"}
+    for scope in ("own", "team"):
+        refused = await client.post(f"{BASE}/roles", json={**role, "permissions": {"probe.tune": scope}})
+        assert refused.status_code == 400
+        assert 'probe.tune is granted for all customers ("all") or not at all' in refused.json()["detail"]
+    made = await client.post(f"{BASE}/roles", json={**role, "permissions": {"probe.tune": "all"}})
+    assert made.json()["permissions"] == {"probe.tune": "all"}
+    change = {"version": 1, "permissions": {"probe.tune": "team"}}
+    assert (await client.patch(f"{BASE}/roles/tuner", json=change)).status_code == 400
+    # One that was stored before grants nothing, is read, and can be changed.
+    async with platform.db.connection() as connection:
+        await connection.execute("UPDATE role_permission SET scope = 'own' WHERE role = 'tuner'")
+    platform.directory.forget()
+    changed = await client.patch(f"{BASE}/roles/tuner", json={"version": 1, "label": "Nobody"})
+    assert (changed.status_code, changed.json()["permissions"]) == (200, {})
 
 
 async def test_a_permission_whose_plugin_is_gone_is_passed_over(platform: Platform, acting: As) -> None:

@@ -18,7 +18,7 @@ from zhike.access.sealer import Sealer
 from zhike.jobs.worker import JobWorker
 
 if TYPE_CHECKING:
-    from conftest import MakeToken
+    from conftest import As, MakeToken
     from zhike.platform import Platform
     from zhike.testing.plugin import FrozenNow, RunUntilIdle
 
@@ -149,3 +149,16 @@ async def test_the_head_is_exported_daily_to_a_file_and_another_system(
     (head,) = (msgspec.json.decode(body, type=Head) for body in Receiver.taken)
     assert (head.sequence, head.genuine(await platform.vault.keys())) == (6, True)
     assert set(heads.read(file)) == {head}
+
+
+async def test_what_somebody_has_looked_for_is_for_those_who_see_all_of_customers(
+    client: httpx.AsyncClient, platform: Platform, acting: As
+) -> None:
+    asked = {"kind": "customers", "q": "13800138000", "condition": {"type": "all", "of": []}}
+    async with platform.db.transaction() as connection:
+        await audit.record(connection, ANNA, "export.start", "export", asked)
+    assert [row["details"] for row in await listed(client, action="export.start")] == [asked]
+    permissions = {"admin.audit": "all", "customers.read": "all"}
+    masked = await acting(permissions, {"phone": "mask"})
+    assert [row["details"] for row in await listed(masked, action="export.start")] == [{"kind": "customers"}]
+    assert await listed(masked, action="export.start", text="13800138000") == []

@@ -89,6 +89,7 @@ def test_working_time_across_spring_festival_and_national_day(start: str, hours:
 def test_holidays_have_names_in_the_readers_language_whatever_that_of_the_machine() -> None:
     assert public_year(2026).holidays[date(2026, 10, 1)] == "国庆节"
     assert public_year(2026, "en").holidays[date(2026, 10, 1)] == "National Day"
+    assert "2026-01-04" in public_year(2026, "en").holidays[date(2026, 1, 2)]
     assert office().rule(date(2026, 2, 14)) == ("make_up", "", OFFICE)
     assert office().rule(date(2026, 2, 17), "en").name == "Chinese New Year (Spring Festival)"
 

@@ -194,9 +194,9 @@ def test_ten_years_cost_little_more_than_an_hour() -> None:
     def cost(work: Callable[[], object]) -> float:
         runs = []
         for _ in range(20):
-            begin = time.perf_counter()
+            begin = time.process_time()
             work()
-            runs.append(time.perf_counter() - begin)
+            runs.append(time.process_time() - begin)
         return min(runs)
 
     hour = cost(lambda: calendar.working_time_between(start, start + timedelta(hours=1)))

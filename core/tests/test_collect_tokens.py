@@ -210,7 +210,7 @@ async def test_too_many_requests_of_one_address(
 def test_many_addresses_share_the_limit_of_a_token(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zhike.access.collect.time.monotonic", lambda: 1000.0)
     monkeypatch.setattr("zhike.access.collect._REMEMBERED", 500)
-    gate = Gate(database, 6)
+    gate = Gate(database, lambda: 6)
     actor = Actor(kind="token", id=1, name="", role="", permissions=frozenset(), origins=frozenset({SHOP}))
     admitted = 0
     for number in range(1000):

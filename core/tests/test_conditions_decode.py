@@ -372,7 +372,7 @@ def test_compiles_200_nodes_in_milliseconds(depth):
     checked(body)
     times = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         checked(body)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     assert min(times) < 0.05

@@ -12,9 +12,9 @@ import pytest
 
 from zhike.conditions.catalog import Fields
 from zhike.conditions.check import check
-from zhike.conditions.checked import Moment
+from zhike.conditions.checked import Checked, Moment
 from zhike.conditions.compiler import few
-from zhike.conditions.compiler.statement import compile_members
+from zhike.conditions.compiler.statement import compile_each, compile_members
 from zhike.conditions.decode import decode
 from zhike.orm import Connection
 from zhike.platform import assemble
@@ -22,6 +22,7 @@ from zhike.settings import Settings
 
 NOW = datetime(2026, 3, 14, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
+MOMENT = Moment(NOW, "Asia/Shanghai")
 FIELDS = Fields(assemble({}).registry)
 CUSTOMERS, EVENTS = 2_000, 20_000
 
@@ -68,13 +69,14 @@ async def connection(filled_url: str) -> AsyncIterator[Connection]:
     await opened.close()
 
 
+def checked(node: dict[str, Any]) -> Checked:
+    settings = Settings(data="unused", timezone=MOMENT.zone)  # type: ignore[arg-type]  # no file is read
+    return check(decode(msgspec.json.encode(node)), fields=FIELDS, settings=settings)
+
+
 def compiled(node: dict[str, Any], ids: list[int], now: datetime = NOW) -> tuple[str, list[Any]]:
-    condition = decode(msgspec.json.encode(node))
-    settings = Settings(data="unused", timezone="Asia/Shanghai")  # type: ignore[arg-type]  # no file is read
-    checked = check(condition, fields=FIELDS, settings=settings)
-    return compile_members(
-        checked, select="customer.id", moment=Moment(now, settings.timezone), visible="true", among=ids
-    )
+    moment = Moment(now, MOMENT.zone)
+    return compile_members(checked(node), select="customer.id", moment=moment, visible="true", among=ids)
 
 
 async def members(connection: Connection, node: dict[str, Any], ids: list[int], now: datetime = NOW) -> list[int]:
@@ -178,3 +180,13 @@ async def test_parts_that_others_decide_are_left_out(connection: Connection) -> 
     sql, values = compiled({"type": "all", "of": [event(within="P1Y"), nobody]}, list(range(1, 101)))
     plan = [row[0] for row in await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *values)]
     assert any("event_timeline" in line and "never executed" in line for line in plan), plan
+
+
+async def test_events_of_a_name_are_read_once_for_all_that_is_measured(connection: Connection) -> None:
+    trend = {"type": "trend", "event": "a", "measure": "sum", "of": "amount", "within": "P30D", "op": "gt", "value": 1}
+    nodes = [event(within="P90D"), event("min", within="P1Y"), event("active_days", within="P7D", op="lt"), trend]
+    asked = [(checked(node), [1, 2, 3]) for node in nodes] + [(checked(event(event="b", within="P90D")), [4, 5])]
+    sql, values = compile_each(asked, MOMENT)
+    plan = [row[0] for row in await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF) {sql}", *values)]
+    runs = sorted(line.partition("loops=")[2].rstrip(")") for line in plan if "event_timeline" in line)
+    assert runs == ["2", "3"], "\n".join(plan)  # of each name once per customer who is asked about

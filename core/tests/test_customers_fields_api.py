@@ -124,9 +124,9 @@ async def test_what_is_in_use_is_not_taken_away(client, define, record):
     await define("tags", "multi_choice", choices=COLORS)
     await record(event(color="red", tags=["red", "blue"]))
     for key, said, gone in [
-        ("color", {"type": "text", "choices": []}, "1 customers"),
-        ("color", {"choices": COLORS[1:]}, "1 customers have one of the choices red"),
-        ("tags", {"choices": COLORS[:1]}, "1 customers have one of the choices blue"),
+        ("color", {"type": "text", "choices": []}, "1 customer has a value"),
+        ("color", {"choices": COLORS[1:]}, "1 customer has one of the choices red"),
+        ("tags", {"choices": COLORS[:1]}, "1 customer has one of the choices blue"),
     ]:
         answer = await client.patch(f"{FIELDS}/{key}", json=said)
         assert (answer.status_code, answer.json()["code"]) == (409, "in_use")

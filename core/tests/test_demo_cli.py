@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import httpx
+import pytest
 
 ZHIKE = str(Path(sys.executable).with_name("zhike"))
 
@@ -27,7 +28,11 @@ def environment(home: Path) -> dict[str, str]:
 def demo(home: Path) -> Iterator[list[str]]:
     """Run the demo on a free port and yield what it printed up to its ready line."""
     process = subprocess.Popen(
-        [ZHIKE, "demo", "--port", "0"], env=environment(home), stdout=subprocess.PIPE, text=True, cwd=home
+        [ZHIKE, "demo", "--port", "0", "--size", "100"],
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=home,
     )
     try:
         assert process.stdout is not None
@@ -57,23 +62,38 @@ def curl(command: str) -> dict[str, object]:
     return answer
 
 
-def test_from_an_empty_home_to_a_server_with_examples_that_work(tmp_path: Path) -> None:
+def log_in(lines: list[str], login: str) -> int:
+    """Log in with the printed password, and return the status of the answer."""
+    address, password = (next(line.split()[-1] for line in lines if word in line) for word in ("address", "password"))
+    reply = httpx.post(f"{address}/api/v1/session", json={"login": login, "password": password}, trust_env=False)
+    return reply.status_code
+
+
+def test_from_an_empty_home_to_a_server_with_logins_and_an_example_that_work(tmp_path: Path) -> None:
     with demo(tmp_path) as lines:
-        assert any("sample company imported" in line for line in lines)
+        assert any("the sample company is ready" in line for line in lines)
         assert lines[-1].startswith("ready http://127.0.0.1:")
-        count, customers, event = [curl(line) for line in lines if "curl" in line]
+        [count] = [curl(line) for line in lines if "curl" in line]
         assert isinstance(count["count"], int)
-        assert 20 < count["count"] < 2_000
-        assert isinstance(customers["items"], list)
-        assert len(customers["items"]) == 3
-        assert event == {"accepted": 1, "duplicate": 0, "rejected": []}
+        assert 0 < count["count"] < 100
+        assert [log_in(lines, login) // 100 for login in ("admin", "lin.wan", "nobody")] == [2, 2, 4]
         second = subprocess.run(
             [ZHIKE, "demo", "--port", "0"], env=environment(tmp_path), capture_output=True, text=True, check=False
         )
         assert (second.returncode, second.stdout) == (1, "")
         assert "already runs" in second.stderr
     with demo(tmp_path) as lines:
-        assert not any("imported" in line for line in lines)
+        assert not any("sample company" in line for line in lines)
         assert not any("zk_" in line for line in lines)
-        assert any("zhike token create" in line for line in lines)
+        assert log_in(lines, "admin") // 100 == 2
     assert (tmp_path / ".local" / "share" / "zhike").is_dir()
+
+
+@pytest.mark.parametrize("size", ["0", "5m", "2000k", "-3"])
+def test_a_size_that_is_none_is_refused(tmp_path: Path, size: str) -> None:
+    refused = subprocess.run(
+        [ZHIKE, "demo", f"--size={size}"], env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "such as 5000 or 100k" in refused.stderr
+    assert not (tmp_path / ".local").exists()

@@ -1,107 +1,120 @@
-"""The sample company: always the same, invented throughout, and worth looking at."""
+"""The sample company is built once, by the plugins that bring a part of it, in a database without customers."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
-from zhike import settings
-from zhike._host.demo import company, setup
-from zhike.events import ingest
+from zhike import errors, settings
+from zhike._host import demo
+from zhike.access import passwords
+from zhike.contracts import DemoContext, DemoData
+from zhike.hooks import hookimpl
 from zhike.orm import Database
 from zhike.testing.plugin import FrozenNow
 
-CONFIG = settings.load(Path("unused"), {})
-ZONE = ZoneInfo("Asia/Shanghai")
-ANCHOR = date(2026, 3, 14)
-NOW = datetime(2026, 3, 14, 8, tzinfo=UTC)
+PASSWORD = "kmft-7qpz-wx3v"
 
 
-@pytest.fixture(scope="module")
-def events() -> list[company.Item]:
-    return company.events(ANCHOR, ZONE)
+class Shop:
+    """A plugin with two parts of the company, of which the second may fail."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, DemoContext, float]] = []
+        self.fails = False
+
+    @hookimpl
+    def register_demo_data(self) -> Sequence[DemoData]:
+        return [
+            DemoData(key="shop.orders", make=self.orders, order=2),
+            DemoData(key="shop.customers", make=self.customers, order=1),
+        ]
+
+    async def customers(self, company: DemoContext) -> None:
+        self.made.append(("customers", company, company.random.random()))
+        async with company.platform.db.transaction() as connection:
+            await connection.execute("INSERT INTO customer (name) VALUES ('甲'), ('乙')")
+
+    async def orders(self, company: DemoContext) -> None:
+        if self.fails:
+            raise ConnectionResetError
+        self.made.append(("orders", company, company.random.random()))
+        assert len(await company.customers()) == 2
+        company.say("orders")
 
 
-def test_the_same_arguments_give_the_same_events(events: list[company.Item]) -> None:
-    assert company.events(ANCHOR, ZONE) == events
-    assert company.events(ANCHOR, ZONE, seed=7) != events
-    assert [item["message_id"] for item in company.events(ANCHOR + timedelta(days=1), ZONE)] != []
+async def build(platform: Any, now: FrozenNow, size: int = 50) -> tuple[bool, list[str]]:
+    said: list[str] = []
+    return await demo.build(platform, now(), size=size, password=PASSWORD, say=said.append), said
 
 
-def test_it_spans_eighteen_months_that_end_yesterday(events: list[company.Item]) -> None:
-    days = [datetime.fromisoformat(item["occurred_at"]).date() for item in events]
-    assert days == sorted(days)
-    assert ANCHOR - timedelta(days=549) < days[0] < ANCHOR - timedelta(days=540)
-    assert ANCHOR - timedelta(days=3) < days[-1] < ANCHOR
-    assert 28_000 < len(events) < 40_000
-    assert len({item["message_id"] for item in events}) == len(events)
+async def test_parts_are_made_once_by_their_order(
+    database: Database, make_platform: Any, frozen_now: FrozenNow
+) -> None:
+    shop = Shop()
+    platform = make_platform(database, shop=shop)
+    assert await demo.opens(database, PASSWORD) is None
+    assert await build(platform, frozen_now) == (True, ["orders"])
+    assert [name for name, *_ in shop.made] == ["customers", "orders"]
+    company = shop.made[0][1]
+    assert (company.now, company.size, company.password) == (frozen_now(), 50, PASSWORD)
+    assert company.now.utcoffset() == platform.settings.zone.utcoffset(frozen_now().replace(tzinfo=None))
+    assert shop.made[0][2] != shop.made[1][2]  # each part draws from its own chance
+    frozen_now.advance(days=1)
+    assert await build(platform, frozen_now) == (False, [])
+    assert len(shop.made) == 2
+    assert await demo.opens(database, PASSWORD) is True
+    assert await demo.opens(database, "another password") is False
+    assert await demo.first_token(database) is not None
+    assert await demo.first_token(database) is None
 
 
-def test_it_has_customers_who_buy_and_a_singles_day(events: list[company.Item]) -> None:
-    names = Counter(item["name"] for item in events)
-    assert names["member.joined"] == company.CUSTOMERS
-    assert names["order.paid"] > 4_000
-    assert names["order.refunded"] > 100
-    orders = Counter(item["occurred_at"][5:10] for item in events if item["name"] == "order.paid")
-    assert orders.most_common(1)[0][0] in {"11-11", "06-18"}
-    assert orders["11-11"] > 4 * sum(orders.values()) / 365
-
-
-def test_nobody_real_can_be_reached(events: list[company.Item]) -> None:
-    phones = {item["identities"]["phone"] for item in events if "phone" in item["identities"]}
-    emails = {item["identities"]["email"] for item in events if "email" in item["identities"]}
-    # No operator in China has numbers that begin with 154; example.com is reserved by RFC 2606.
-    assert all(re.fullmatch(r"154\d{8}", phone) for phone in phones)
-    assert all(email.endswith("@example.com") for email in emails)
-    assert len(phones) > 1_500
-
-
-async def test_it_is_imported_once_into_an_empty_database(database: Database) -> None:
-    stored = await setup.import_company(database, CONFIG, NOW, customers=50)
-    assert stored == len(company.events(ANCHOR, ZONE, customers=50))
-    async with database.connection() as connection:
-        assert await connection.fetchval("SELECT count(*) FROM customer WHERE merged_into IS NULL") == 50
-        assert await connection.fetchval("SELECT count(*) FROM event WHERE behaviour AND live") == 0
-    assert await setup.import_company(database, CONFIG, NOW + timedelta(days=1), customers=50) == 0
-    assert await setup.first_token(database) is not None
-    assert await setup.first_token(database) is None
-
-
-async def test_a_company_with_customers_of_its_own_gets_neither_sample_nor_token(database: Database) -> None:
+async def test_a_company_with_customers_of_its_own_gets_no_sample_no_login_and_no_token(
+    database: Database, make_platform: Any, frozen_now: FrozenNow
+) -> None:
     async with database.transaction() as connection:
         await connection.execute("INSERT INTO customer (name) VALUES ('自己的客户')")
-    assert await setup.import_company(database, CONFIG, NOW, customers=50) == 0
-    assert await setup.first_token(database) is None
-
-
-async def test_an_interrupted_start_goes_on_with_the_same_events_on_another_day(
-    database: Database, frozen_now: FrozenNow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(setup, "BATCH", 100)
-    store = ingest.store
-    calls = 0
-
-    async def fail_at_the_third(*arguments: Any, **options: Any) -> ingest.Ingested:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise ConnectionResetError
-        return await store(*arguments, **options)
-
-    monkeypatch.setattr(ingest, "store", fail_at_the_third)
-    with pytest.raises(ConnectionResetError):
-        await setup.import_company(database, CONFIG, frozen_now(), customers=50)
-    frozen_now.advance(days=2)
-    expected = len(company.events(ANCHOR, ZONE, customers=50))
-    assert await setup.import_company(database, CONFIG, frozen_now(), customers=50) == expected - 200
+    assert await build(make_platform(database, shop=Shop()), frozen_now) == (False, [])
+    assert await demo.first_token(database) is None
+    assert await demo.opens(database, PASSWORD) is None
     async with database.connection() as connection:
-        assert await connection.fetchval("SELECT count(*) FROM event WHERE behaviour") == expected
-        actions = await connection.fetch("SELECT action, object FROM audit WHERE actor = 'command:demo' ORDER BY id")
-    assert [tuple(row) for row in actions] == [("demo.begin", "demo:2026-03-14"), ("demo.end", "demo:2026-03-14")]
-    assert await setup.import_company(database, CONFIG, frozen_now(), customers=50) == 0
+        assert await connection.fetchval("SELECT count(*) FROM app_user") == 0
+
+
+async def test_a_start_that_was_cut_off_goes_on_as_it_began(
+    database: Database, make_platform: Any, frozen_now: FrozenNow
+) -> None:
+    shop = Shop()
+    platform = make_platform(database, shop=shop)
+    shop.fails = True
+    with pytest.raises(ConnectionResetError):
+        await build(platform, frozen_now)
+    began, shop.fails = frozen_now(), False
+    frozen_now.advance(days=2)
+    assert await build(platform, frozen_now, size=70) == (True, ["orders"])
+    assert [(name, company.now, company.size) for name, company, _ in shop.made] == [
+        ("customers", began, 50),
+        ("orders", began, 50),
+    ]
+    async with database.connection() as connection:
+        actions = await connection.fetch("SELECT action FROM audit WHERE action LIKE 'demo.%' ORDER BY id")
+    assert [row[0] for row in actions] == ["demo.begin", "demo.part", "demo.part", "demo.end"]
+
+
+async def test_without_a_plugin_that_brings_one_there_is_none(
+    database: Database, make_platform: Any, frozen_now: FrozenNow
+) -> None:
+    with pytest.raises(errors.Refused, match="zhike-sample"):
+        await build(make_platform(database), frozen_now)
+
+
+def test_each_installation_has_a_password_of_its_own_that_may_be_chosen(tmp_path: Path) -> None:
+    first = settings.load(tmp_path / "one", {})
+    word = demo.password_of(first)
+    assert demo.password_of(first) == word
+    assert demo.password_of(msgspec.structs.replace(first, data=tmp_path / "two")) != word
+    passwords.check(word, login="admin", name="管理员")

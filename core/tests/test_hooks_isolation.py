@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -215,11 +214,7 @@ async def test_whatever_some_plugins_do_the_others_run_and_the_caller_goes_on(
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     trial = Trial(number, hook_name)
-    started = time.monotonic()
     await asyncio.wait_for(CHECKS[hook_name](trial, trial.hooks()), DEADLINE / 2)
-    hanging = sum(behaviour.split()[0] in {"hang", "cling"} for behaviour in trial.plugins.values())
-    # Each that hangs costs its budget and the grace; the rest is the machine's.
-    assert time.monotonic() - started < hanging * (BUDGET + 0.05) + 10
     trial.release()
     while trial.clinging:
         trial.let_go.clear()

@@ -224,7 +224,7 @@ async def test_private_addresses_for_those_who_want_them(servers: Any) -> None:
 async def test_nobody_waits_for_ever(servers: Any) -> None:
     server = servers()
     async with http.client(base_url=server.url, timeout=0.2, allow_private=True) as client:
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(httpx.TimeoutException):  # on a busy machine already of connecting
             await client.get("/slow")
 
 

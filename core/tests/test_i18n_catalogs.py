@@ -12,6 +12,20 @@ from zhike.i18n import add_catalog, text
 HEAD = b'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
 
 
+@pytest.mark.parametrize(
+    ("n", "english"),
+    [(0, "0 days"), (1, "1 day"), (2, "2 days"), ("1", "1 day"), ("1,000", "1,000 days"), (5729, "5,729 days")],
+)
+def test_words_depend_on_numbers(n: object, english: str) -> None:
+    said = text("{n} {n:day|days}", n=n)
+    assert (said.render("en"), said.render("zh_CN")) == (english, f"{english.split()[0]} 天")
+
+
+def test_only_what_is_counted_is_written_with_separators() -> None:
+    said = text("Customer {id} has {n} {n:event|events} of {year}", id=5729, n=12_000, year=2026)
+    assert said.render("en") == "Customer 5729 has 12,000 events of 2026"
+
+
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Add the catalogs of a plugin; forgotten after the test."""

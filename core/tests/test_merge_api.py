@@ -304,7 +304,7 @@ async def test_an_automatic_merge_is_undone_for_good(people: People) -> None:
     assert await people.visits(visitor) == 5
 
 
-async def test_candidates_are_listed_and_dismissed(people: People) -> None:
+async def test_candidates_are_listed_and_decided(people: People) -> None:
     ids = [await people.event(external_id=f"e{n}", phone=f"1380013800{n}") for n in range(4)]
     for n in range(3):
         await people.client.post("/api/v1/events", json={"events": [
@@ -317,8 +317,8 @@ async def test_candidates_are_listed_and_dismissed(people: People) -> None:
         (ids[0:2], "strong_identity", "phone")
     ]
     candidate = page["items"][0]["id"]
-    await people.post(f"duplicates/{candidate}/dismiss")
-    await people.post("duplicates/999999/dismiss", 404)
+    await people.post(f"duplicates/{candidate}/decide", decision="distinct")
+    await people.post("duplicates/999999/decide", 404, decision="distinct")
     # Whoever is merged away is no candidate: the one they were merged into is.
     await people.post("merge", winner=ids[0], losers=[ids[1]])
     assert [item["customer_ids"] for item in (await people.get("customers/duplicates"))["items"]] == [[ids[0], ids[2]]]

@@ -186,8 +186,10 @@ async def test_a_storm_of_merges(storm: Storm, monkeypatch: pytest.MonkeyPatch) 
     await storm.settle()
     await storm.check()
     assert await deadlocks(storm) == 0
+    assert len(done) >= merges
+    # Those that events made are undone like the others, so that more than `merges` can be.
     undone = await storm.fetch("SELECT FROM customer_merge WHERE unmerged_at IS NOT NULL")
-    assert len(done) >= merges > len(undone) > merges // 10
+    assert len(undone) > merges // 10
 
 
 async def test_two_into_each_other_and_a_merge_beside_its_undoing(storm: Storm) -> None:

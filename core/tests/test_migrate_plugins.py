@@ -25,9 +25,9 @@ from zhike.platform import Problem
 from zhike.plugins import service
 from zhike.testing.distributions import make_distribution
 
-TEXT = text("{plugin} was torn", plugin="tagging")
-TAG = CustomerRows(table="tagging_tag")
-ROWS = "FROM customer_rows WHERE plugin NOT IN ('customers', 'tasks')"  # beside the core's own
+TEXT = text("{plugin} was torn", plugin="badges")
+TAG = CustomerRows(table="badges_tag")
+ROWS = "FROM customer_rows WHERE plugin NOT IN ('customers', 'files', 'tasks')"  # beside the core's own
 Write = Callable[..., App]
 
 
@@ -43,11 +43,11 @@ def migration(name: str, sql: str, *, before: str = "") -> str:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a migration of the app `tagging` and returns the app."""
+    """Writes a migration of the app `badges` and returns the app."""
 
     def write_file(name: str, sql: str, *, before: str = "") -> App:
         (tmp_path / f"{name}.py").write_text(migration(name, sql, before=before))
-        return App("tagging", tmp_path)
+        return App("badges", tmp_path)
 
     return write_file
 
@@ -57,7 +57,7 @@ async def unready(database: Database, app: App, *rows: CustomerRows) -> str | No
         problem = await plugins.unready(connection, app, rows)
     if problem is None:
         return None
-    assert (problem.plugin, problem.stage) == ("tagging", "migration")
+    assert (problem.plugin, problem.stage) == ("badges", "migration")
     return f"{problem.text} | {problem.hint}"
 
 
@@ -73,27 +73,27 @@ async def generation(database: Database) -> int:
 
 async def test_a_plugin_is_ready_once_its_migrations_ran(database: Database, write: Write) -> None:
     app, before = (
-        write("tagging_0001_first", "CREATE TABLE tagging_tag (customer_id bigint)"),
+        write("badges_0001_first", "CREATE TABLE badges_tag (customer_id bigint)"),
         await generation(database),
     )
-    assert await unready(database, app, TAG) == "its migrations have not run: tagging_0001_first | Run `zhike migrate`"
-    assert await plugins.forwards(database, app, [TAG]) == ["tagging_0001_first"]
+    assert await unready(database, app, TAG) == "its migrations have not run: badges_0001_first | Run `zhike migrate`"
+    assert await plugins.forwards(database, app, [TAG]) == ["badges_0001_first"]
     assert await unready(database, app, TAG) is None
     assert await generation(database) == before + 1
     assert await plugins.forwards(database, app, [TAG]) == []
     assert await generation(database) == before + 1  # nothing new for anybody
-    assert await fetch(database, f"SELECT plugin, table_name, on_merge {ROWS}") == [("tagging", "tagging_tag", "move")]
-    changed = CustomerRows(table="tagging_tag", on_merge="delete")
+    assert await fetch(database, f"SELECT plugin, table_name, on_merge {ROWS}") == [("badges", "badges_tag", "move")]
+    changed = CustomerRows(table="badges_tag", on_merge="delete")
     assert await unready(database, app, changed) == "its customer rows have changed | Run `zhike migrate`"
     assert await plugins.forwards(database, app, [changed]) == []
     assert await unready(database, app, changed) is None
     assert await generation(database) == before + 2
-    write("tagging_0002_next", "ALTER TABLE tagging_tag ADD name text")
-    assert "tagging_0002_next" in str(await unready(database, app, changed))
+    write("badges_0002_next", "ALTER TABLE badges_tag ADD name text")
+    assert "badges_0002_next" in str(await unready(database, app, changed))
 
 
 async def test_a_plugin_without_tables_is_ready(database: Database, tmp_path: Path) -> None:
-    app = App("tagging", tmp_path / "nothing")
+    app = App("badges", tmp_path / "nothing")
     assert await unready(database, app) is None
     assert await plugins.forwards(database, app, []) == []
 
@@ -101,8 +101,8 @@ async def test_a_plugin_without_tables_is_ready(database: Database, tmp_path: Pa
 @pytest.mark.parametrize(
     ("before", "sql", "reason"),
     [
-        ("", "CREATE TABLE tagging_x (id int); SELECT 1 / 0", "division by zero"),
-        ("import tagging_nothing", "SELECT 1", "ModuleNotFoundError"),
+        ("", "CREATE TABLE badges_x (id int); SELECT 1 / 0", "division by zero"),
+        ("import badges_nothing", "SELECT 1", "ModuleNotFoundError"),
         ("raise SystemExit(0)", "SELECT 1", "SystemExit"),
         ("raise KeyError('13800001111')", "SELECT 1", "KeyError"),
         ("", "INSERT INTO customer (phone) VALUES ('13800001111'), (1 / 0::text)", "operator does not exist"),
@@ -111,14 +111,14 @@ async def test_a_plugin_without_tables_is_ready(database: Database, tmp_path: Pa
 async def test_a_failure_takes_all_of_the_plugin_back(
     database: Database, write: Write, before: str, sql: str, reason: str
 ) -> None:
-    write("tagging_0001_first", "CREATE TABLE tagging_tag (customer_id bigint)")
-    app = write("tagging_0002_broken", sql, before=before)
-    with pytest.raises(Refused, match="Migration tagging_0002_broken failed and nothing was changed") as refused:
+    write("badges_0001_first", "CREATE TABLE badges_tag (customer_id bigint)")
+    app = write("badges_0002_broken", sql, before=before)
+    with pytest.raises(Refused, match="Migration badges_0002_broken failed and nothing was changed") as refused:
         await plugins.forwards(database, app, [TAG])
     assert reason in str(refused.value)
     assert "13800001111" not in str(refused.value)
-    assert await fetch(database, "SELECT to_regclass('tagging_tag')::text") == [(None,)]
-    assert await fetch(database, "SELECT name FROM migration WHERE app_name = 'tagging'") == []
+    assert await fetch(database, "SELECT to_regclass('badges_tag')::text") == [(None,)]
+    assert await fetch(database, "SELECT name FROM migration WHERE app_name = 'badges'") == []
     assert await fetch(database, f"SELECT * {ROWS}") == []
 
 
@@ -127,46 +127,46 @@ async def test_a_failure_takes_all_of_the_plugin_back(
     ["SELECT 'Zhang San 13800001111'::int", "DO $$ BEGIN RAISE 'Zhang San 13800001111'; END $$"],
 )
 async def test_no_value_of_a_row_is_told(database: Database, write: Write, sql: str) -> None:
-    app = write("tagging_0001_first", sql)
+    app = write("badges_0001_first", sql)
     with pytest.raises(Refused) as refused:
         await plugins.forwards(database, app, [])
-    assert "tagging_0001_first" in str(refused.value)
+    assert "badges_0001_first" in str(refused.value)
     assert "Zhang" not in str(refused.value)
 
 
 async def test_why_a_migration_failed_is_told_until_it_runs(database: Database, write: Write) -> None:
-    app = write("tagging_0001_first", "SELECT 1 / 0")
+    app = write("badges_0001_first", "SELECT 1 / 0")
     async with database.connection() as connection:
-        await service.see(connection, [service.Installed(name="tagging")])
+        await service.see(connection, [service.Installed(name="badges")])
         with pytest.raises(Refused) as refused:
             await plugins.forwards(database, app, [])
-        await service.record(connection, "tagging", plugins.failed("tagging", refused.value.message))
+        await service.record(connection, "badges", plugins.failed("badges", refused.value.message))
     assert "division by zero" in str(await unready(database, app))
-    write("tagging_0001_first", "SELECT 1")
+    write("badges_0001_first", "SELECT 1")
     await plugins.forwards(database, app, [])
     assert await unready(database, app) is None
     async with database.connection() as connection:
-        await service.record(connection, "tagging", Problem(plugin="tagging", stage="import", text=TEXT, hint=TEXT))
-    write("tagging_0002_next", "SELECT 1")
-    assert "tagging_0002_next | Run" in str(await unready(database, app))  # the old reason is none of it
+        await service.record(connection, "badges", Problem(plugin="badges", stage="import", text=TEXT, hint=TEXT))
+    write("badges_0002_next", "SELECT 1")
+    assert "badges_0002_next | Run" in str(await unready(database, app))  # the old reason is none of it
 
 
-@pytest.mark.parametrize("name", ["notes_0001_first", "0001_first", "tagging_first", "helpers", "customers_0002_more"])
+@pytest.mark.parametrize("name", ["notes_0001_first", "0001_first", "badges_first", "helpers", "customers_0002_more"])
 async def test_a_file_of_another_name_is_refused(database: Database, write: Write, name: str) -> None:
-    write("tagging_0001_first", "CREATE TABLE tagging_x (id int)")
+    write("badges_0001_first", "CREATE TABLE badges_x (id int)")
     app = write(name, "DROP TABLE customer")
-    expected = f"the migrations of tagging hold {name}.py; expected names such as tagging_0001_first.py"
+    expected = f"the migrations of badges hold {name}.py; expected names such as badges_0001_first.py"
     assert expected in str(await unready(database, app))
     with pytest.raises(Refused, match=expected):
         await plugins.forwards(database, app, [])
-    assert await fetch(database, "SELECT to_regclass('tagging_x')::text") == [(None,)]
+    assert await fetch(database, "SELECT to_regclass('badges_x')::text") == [(None,)]
 
 
 async def test_a_newer_versions_database_is_refused(database: Database, write: Write) -> None:
-    app = write("tagging_0001_first", "SELECT 1")
+    app = write("badges_0001_first", "SELECT 1")
     await plugins.forwards(database, app, [])
-    await fetch(database, "INSERT INTO migration (name, app_name) VALUES ('tagging_0009_later', 'tagging')")
-    assert "tagging_0009_later" in str(await unready(database, app))
+    await fetch(database, "INSERT INTO migration (name, app_name) VALUES ('badges_0009_later', 'badges')")
+    assert "badges_0009_later" in str(await unready(database, app))
     with pytest.raises(Refused, match="made by a newer version"):
         await plugins.forwards(database, app, [])
     async with database.connection() as connection:
@@ -174,23 +174,23 @@ async def test_a_newer_versions_database_is_refused(database: Database, write: W
 
 
 async def test_undeclared_customer_rows_take_the_migration_back(database: Database, write: Write) -> None:
-    sql = "CREATE TABLE tagging_tag (customer_id bigint); CREATE TABLE tagging_pair (friend_customer_id bigint)"
-    app = write("tagging_0001_first", sql)
-    with pytest.raises(Refused, match=r"tagging_pair\.friend_customer_id holds customers, but no CustomerRows"):
+    sql = "CREATE TABLE badges_tag (customer_id bigint); CREATE TABLE badges_pair (friend_customer_id bigint)"
+    app = write("badges_0001_first", sql)
+    with pytest.raises(Refused, match=r"badges_pair\.friend_customer_id holds customers, but no CustomerRows"):
         await plugins.forwards(database, app, [TAG])
-    assert await fetch(database, "SELECT to_regclass('tagging_tag')::text") == [(None,)]
-    await plugins.forwards(database, app, [TAG, CustomerRows(table="tagging_pair", column="friend_customer_id")])
+    assert await fetch(database, "SELECT to_regclass('badges_tag')::text") == [(None,)]
+    await plugins.forwards(database, app, [TAG, CustomerRows(table="badges_pair", column="friend_customer_id")])
     # A version that forgets one is found out when it is loaded.
-    assert "tagging_pair.friend_customer_id holds customers" in str(await unready(database, app, TAG))
+    assert "badges_pair.friend_customer_id holds customers" in str(await unready(database, app, TAG))
 
 
 async def test_a_rehearsal_changes_nothing(database: Database, write: Write) -> None:
-    app = write("tagging_0001_first", "CREATE TABLE tagging_tag (customer_id bigint)")
+    app = write("badges_0001_first", "CREATE TABLE badges_tag (customer_id bigint)")
     assert await plugins.rehearse(database, app, [TAG]) is None
     wrong = await plugins.rehearse(database, app, [])
     assert wrong is not None
-    assert "tagging_tag.customer_id holds customers" in str(wrong.text)
-    assert await fetch(database, "SELECT to_regclass('tagging_tag')::text") == [(None,)]
+    assert "badges_tag.customer_id holds customers" in str(wrong.text)
+    assert await fetch(database, "SELECT to_regclass('badges_tag')::text") == [(None,)]
     assert await fetch(database, f"SELECT * {ROWS}") == []
     assert "have not run" in str(await unready(database, app, TAG))
 
@@ -242,7 +242,8 @@ class Site:
 def site(tmp_path: Path, database_url: str) -> Site:
     """A migrated database and no distributions yet; what is installed here for good is disabled."""
     made = Site(tmp_path / "site", database_url)
-    ask(made, "INSERT INTO plugin (name, enabled) VALUES ('exports', false), ('imports', false), ('privacy', false)")
+    ours = "ARRAY['exports', 'imports', 'privacy', 'sample', 'tagging']"
+    ask(made, f"INSERT INTO plugin (name, enabled) SELECT unnest({ours}), false")
     return made
 
 
@@ -324,6 +325,7 @@ def test_an_empty_database_becomes_ready_with_its_plugins(tmp_path: Path, empty_
 
 
 @pytest.mark.faults
+@pytest.mark.heavy
 def test_killed_half_way(site: Site) -> None:
     """T20: kill -9 in a plugin's migration leaves that plugin's old schema, and who waited goes on by itself."""
     site.install("alpha", ("alpha_0001_first", "CREATE TABLE alpha_a (id int)"))
@@ -351,6 +353,7 @@ def test_killed_half_way(site: Site) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.heavy
 def test_four_processes_at_once(tmp_path: Path, empty_database_url: str) -> None:
     """T20: of each app one does the work, the others wait for it."""
     site = Site(tmp_path, empty_database_url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
@@ -82,7 +81,7 @@ async def two(db: Database) -> int:
 
 
 async def assert_whole(db: Database, size: int) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         assert await asyncio.gather(*(one(db) for _ in range(3 * size))) == [1] * 3 * size
         connections = [await db.engine.acquire() for _ in range(size)]
         for connection in connections:
@@ -92,7 +91,6 @@ async def assert_whole(db: Database, size: int) -> None:
 
 async def test_used_up_pool_answers_instead_of_waiting_for_ever(database_url, monkeypatch):
     """T17."""
-    monkeypatch.setattr("zhike._engine.ACQUIRE_TIMEOUT", 0.3)
     db = await Database.open(database_url, max_size=4)
     free = asyncio.Event()
 
@@ -102,9 +100,10 @@ async def test_used_up_pool_answers_instead_of_waiting_for_ever(database_url, mo
 
     holders = [asyncio.create_task(hold(scope)) for scope in (db.transaction, db.connection) * 2]
     await asyncio.sleep(0.05)
-    started = time.monotonic()
-    results = await asyncio.gather(*(work(db) for work in (one, two) * 10), return_exceptions=True)
-    assert time.monotonic() - started < 2
+    with monkeypatch.context() as short:
+        short.setattr("zhike._engine.ACQUIRE_TIMEOUT", 0.3)
+        async with asyncio.timeout(30):
+            results = await asyncio.gather(*(work(db) for work in (one, two) * 10), return_exceptions=True)
     assert {type(result) for result in results} == {Unavailable}
     assert {result.retry_after for result in results} == {1}
 
@@ -117,8 +116,9 @@ async def test_used_up_pool_answers_instead_of_waiting_for_ever(database_url, mo
     await db.close()
 
 
-async def test_server_restart(wire):
-    """T3: errors while it is away; then it works again, and no connection to the dead server was kept."""
+async def test_server_restart(wire, monkeypatch):
+    """T3: errors at once while it is away; then it works again, and no connection to the dead server was kept."""
+    monkeypatch.setattr("zhike._engine.ACQUIRE_TIMEOUT", 3600)
     db = await Database.open(await wire.mend(), max_size=4)
     await assert_whole(db, 4)
     with pytest.raises(Unavailable) as caught:
@@ -127,9 +127,8 @@ async def test_server_restart(wire):
             await wire.cut()
             await connection.execute("SELECT 1")
     assert caught.value.retry_after == 1
-    started = time.monotonic()
-    results = await asyncio.gather(*(work(db) for work in (one, two) * 10), return_exceptions=True)
-    assert time.monotonic() - started < 2
+    async with asyncio.timeout(30):
+        results = await asyncio.gather(*(work(db) for work in (one, two) * 10), return_exceptions=True)
     assert {type(result) for result in results} == {Unavailable}
     assert "s3cret" not in str(results[0])
     assert db.pool.get_size() == 0
@@ -152,13 +151,19 @@ async def test_restart_between_two_statements_of_many(wire):
                 seen.add(type(error))
             await asyncio.sleep(0.001)
 
+    async def until_seen(kind: type) -> None:
+        seen.discard(kind)
+        async with asyncio.timeout(60):
+            while kind not in seen:  # noqa: ASYNC110  # nobody tells us
+                await asyncio.sleep(0.02)
+
     workers = [asyncio.create_task(work(job)) for job in (one, two) * 4]
     for _ in range(4):
-        await asyncio.sleep(0.05)
+        await until_seen(int)
         await wire.cut()
-        await asyncio.sleep(0.02)
+        await until_seen(Unavailable)
         await wire.mend()
-    await asyncio.sleep(0.05)
+    await until_seen(int)
     stop.set()
     await asyncio.gather(*workers)
     assert seen == {int, Unavailable}
@@ -171,7 +176,7 @@ async def test_all_backends_killed_while_idle(database_url):
     await assert_whole(db, 4)
     other = await asyncpg.connect(database_url)
     killed = await other.fetch(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'zhike'"
     )
     assert len(killed) == 4
@@ -184,18 +189,17 @@ async def test_all_backends_killed_while_idle(database_url):
 @pytest.mark.parametrize("scope", ["connection", "transaction"])
 async def test_silent_server_is_given_up(wire, monkeypatch, scope):
     """A machine that is gone sends nothing at all: no refusal, no end of the stream."""
-    for name in ("_engine.ACQUIRE_TIMEOUT", "_engine.ROLLBACK_TIMEOUT", "orm.CLOSE_TIMEOUT"):
-        monkeypatch.setattr(f"zhike.{name}", 0.2)
-    db = await Database.open(await wire.mend(), max_size=4, command_timeout=0.2)
-    started = time.monotonic()
-    with pytest.raises(Unavailable):
-        async with getattr(db, scope)() as connection:
-            await connection.execute("SELECT 1")
-            wire.talks.clear()
-            await connection.execute("SELECT 1")
-    with pytest.raises(Unavailable):
-        await one(db)
-    assert time.monotonic() - started < 3
+    db = await Database.open(await wire.mend(), max_size=4, command_timeout=1)
+    with monkeypatch.context() as short:
+        for name in ("_engine.ACQUIRE_TIMEOUT", "_engine.ROLLBACK_TIMEOUT", "orm.CLOSE_TIMEOUT"):
+            short.setattr(f"zhike.{name}", 0.2)
+        async with asyncio.timeout(30):
+            with pytest.raises(Unavailable):
+                async with getattr(db, scope)() as connection:
+                    wire.talks.clear()
+                    await connection.execute("SELECT 1")
+            with pytest.raises(Unavailable):
+                await one(db)
     wire.talks.set()
     await assert_whole(db, 4)
     await db.close()
@@ -205,15 +209,20 @@ async def test_close_does_not_wait_for_ever(database_url, monkeypatch):
     monkeypatch.setattr("zhike.orm.CLOSE_TIMEOUT", 0.1)
     db = await Database.open(database_url, max_size=4)
 
+    begun, closed = asyncio.Event(), asyncio.Event()
+
     async def hold() -> None:
         async with db.transaction():
-            await asyncio.sleep(0.3)
+            begun.set()
+            await closed.wait()
 
     holder = asyncio.create_task(hold())
-    await asyncio.sleep(0.02)
-    await db.close()
-    await db.close()
+    await begun.wait()
+    async with asyncio.timeout(30):
+        await db.close()
+        await db.close()
     with pytest.raises(RuntimeError, match="closed"):
         await one(db)
+    closed.set()
     with pytest.raises(Unavailable):
         await holder

@@ -74,16 +74,10 @@ async def test_text_keys_compare_by_code_point(database):
         *("schedule.name", "schedule.job", "schedule.plugin", "task.key", "task.status"),
         *("plugin.name", "circuit.plugin", "circuit.hook", "process.id"),
         *("role.name", "role_permission.role", "role_permission.permission", "field_rule.role", "field_rule.field"),
-        *("secret.plugin", "secret.name"),
+        *("secret.plugin", "secret.name", "setting_group.key", "notice.key", "saved_view.page"),
+        "customer_field_group.key",
         "customer_search.tokens",
+        *("file.owner", "file.permission"),
         *("customer_rows.plugin", "customer_rows.table_name", "customer_rows.column_name"),
         *("customer_merge_row.table_name", "customer_merge_row.column_name"),
     }
-
-
-@pytest.mark.parametrize("app", CORE, ids=lambda app: app.name)
-def test_piccolo_apps_agree_with_ours(app):
-    config = importlib.import_module(f"zhike.{app.name}.piccolo_app").APP_CONFIG
-    assert (config.app_name, config.migrations_folder_path) == (app.name, app.folder)
-    tables = importlib.import_module(f"zhike.{app.name}.tables")
-    assert config.table_classes == [getattr(tables, name) for name in tables.__all__]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from zhike.testing.databases import Server
 
 ZHIKE = "from zhike._host.cli.main import main; main()"
-KINDS = ("plugin", "connector", "hooks")
-NAMES = {"plugin": "stamps", "connector": "shop", "hooks": "orders"}
+KINDS = ("plugin", "connector", "hooks", "theme")
+NAMES = {"plugin": "stamps", "connector": "shop", "hooks": "orders", "theme": "tea"}
 
 
 def run(*command: str | Path, cwd: Path, place: Path | None = None, **environment: str) -> str:
@@ -50,19 +50,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if kind != "hooks":
             pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
             target = ["--no-build-isolation", "--target", made / "installed" / kind]
-            run(*pip, *target, f"./zhike-{name}", cwd=made)
+            run(*pip, *target, f"./{distribution(kind)}", cwd=made)
     return made
 
 
-@pytest.mark.parametrize("kind", ["plugin", "connector"])
+def distribution(kind: str) -> str:
+    """Return the name of the distribution of a kind."""
+    return f"zhike-theme-{NAMES[kind]}" if kind == "theme" else f"zhike-{NAMES[kind]}"
+
+
+@pytest.mark.parametrize("kind", ["plugin", pytest.param("connector", marks=pytest.mark.heavy), "theme"])
 def test_its_own_tests_pass(kind: str, folder: Path, database_server: Server) -> None:
-    project = folder / f"zhike-{NAMES[kind]}"
+    project = folder / distribution(kind)
     command = ["-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
     environment = {"ZHIKE_TEST_DATABASE_URL": database_server.url}
     assert " passed" in run(*command, cwd=project, place=folder / "installed" / kind, **environment)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["plugin", "connector", "hooks"])
 def test_a_server_would_find_nothing_wrong_with_it(kind: str, folder: Path, database_url: str) -> None:
     which = f"{NAMES[kind]}.py" if kind == "hooks" else NAMES[kind]
     place = folder / "installed" / kind
@@ -72,12 +77,13 @@ def test_a_server_would_find_nothing_wrong_with_it(kind: str, folder: Path, data
 
 def test_it_is_tidy(tmp_path: Path) -> None:
     for name in ("stamps", "loyaltyclub"):
-        for kind in ("plugin", "connector", "hooks"):
+        for kind in KINDS:
             scaffold.write(name, kind, tmp_path / kind)  # type: ignore[arg-type]  # one of the kinds
     run("-m", "ruff", "check", "--no-cache", ".", cwd=tmp_path)
     run("-m", "ruff", "format", "--no-cache", "--check", ".", cwd=tmp_path)
 
 
+@pytest.mark.heavy
 def test_its_types_are_right(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     sources = [folder / f"zhike-{NAMES[kind]}" / "src" for kind in ("plugin", "connector")]
     mypy = ["-m", "mypy", "--strict", "--cache-dir", str(tmp_path_factory.mktemp("mypy"))]
@@ -110,13 +116,15 @@ def test_names_no_plugin_can_have(name: str, why: str, tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "zhike-stamps").mkdir()
+    folders = [tmp_path / "zhike-stamps", tmp_path / "zhike-theme-stamps"]
+    for folder in folders:
+        folder.mkdir()
     mine = tmp_path / "stamps.py"
     mine.write_text("mine")
     for kind in KINDS:
         with pytest.raises(Refused, match="exists already"):
             scaffold.write("stamps", kind, tmp_path)  # type: ignore[arg-type]  # one of the kinds
-    assert sorted(tmp_path.rglob("*")) == [mine, tmp_path / "zhike-stamps"]
+    assert sorted(tmp_path.rglob("*")) == [mine, *folders]
     assert mine.read_text() == "mine"
 
 

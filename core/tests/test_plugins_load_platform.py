@@ -360,9 +360,8 @@ async def test_a_process_of_its_own_finds_what_is_on_its_path(
     make_distribution(site, "exits", {"broken_exits.py": "import os\nos._exit(1)\n"})
     await enable(database, "stamps", "exits")
     async with database.connection() as connection:
-        await connection.execute(
-            "INSERT INTO plugin (name, enabled) VALUES ('exports', false), ('imports', false), ('privacy', false)"
-        )
+        ours = ["exports", "imports", "privacy", "sample", "tagging"]
+        await connection.execute("INSERT INTO plugin (name, enabled) SELECT unnest($1::text[]), false", ours)
     (hooks / "msgspec.py").write_text("raise SystemExit\n")
     program = f"""
 import uvloop

@@ -47,7 +47,7 @@ def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         files["hostile"] = HOSTILE
     for name, code in files.items():
         (folder / f"{name}.py").write_text(code)
-    make_distribution(site, "tagging", {"zhike_tagging.py": HEAD}, version="2.5")
+    make_distribution(site, "badges", {"zhike_badges.py": HEAD}, version="2.5")
     monkeypatch.syspath_prepend(str(site))
 
     async def no_trial(candidates: object, **_: object) -> dict[str, object]:
@@ -97,7 +97,7 @@ async def test_every_plugin_says_how_it_is(asking: httpx.AsyncClient) -> None:
         "sick": "ok",
         "badtext": "ok",
         "torn": "quarantined",
-        "tagging": "disabled",
+        "badges": "disabled",
     }
     assert found["healthy"] == {
         "name": "healthy",
@@ -112,7 +112,7 @@ async def test_every_plugin_says_how_it_is(asking: httpx.AsyncClient) -> None:
         "circuits": [],
         "health": [{"key": "queue", "ok": True, "detail": "3"}, {"key": "key", "ok": False, "detail": "gone"}],
     }
-    assert (found["tagging"]["version"], found["tagging"]["distribution"]) == ("2.5", "zhike-tagging")
+    assert (found["badges"]["version"], found["badges"]["distribution"]) == ("2.5", "zhike-badges")
     assert found["torn"]["stage"] == "import"
     assert "nothing_of_this_name" in found["torn"]["problem"]
     assert found["torn"]["hint"]
@@ -122,13 +122,13 @@ async def test_a_plugin_that_could_never_run_says_so_while_it_is_off(
     asking: httpx.AsyncClient, serving: Application, tmp_path: Path
 ) -> None:
     problem = 'problem = \'{"msgid": "it fails", "params": {}}\', hint = \'{"msgid": "x", "params": {}}\''
-    await execute(serving, f"UPDATE plugin SET stage = 'import', {problem} WHERE name = 'tagging'")
-    found = (await plugins(asking))["tagging"]
+    await execute(serving, f"UPDATE plugin SET stage = 'import', {problem} WHERE name = 'badges'")
+    found = (await plugins(asking))["badges"]
     assert (found["state"], found["problem"]) == ("disabled", None)
-    make_distribution(tmp_path / "site", "tagging", {"other_tagging.py": HEAD}, distribution="other")
-    found = (await plugins(asking))["tagging"]
+    make_distribution(tmp_path / "site", "badges", {"other_badges.py": HEAD}, distribution="other")
+    found = (await plugins(asking))["badges"]
     assert (found["state"], found["stage"]) == ("disabled", "discover")
-    assert "tagging is the name of two plugins" in found["problem"]
+    assert "badges is the name of two plugins" in found["problem"]
 
 
 async def test_a_failing_part_of_health_is_an_item(asking: httpx.AsyncClient) -> None:
@@ -159,38 +159,38 @@ async def test_what_is_gone_is_missing(asking: httpx.AsyncClient, hooks: Path, t
     (hooks / "healthy.py").unlink()
     shutil.rmtree(tmp_path / "site")
     found = await plugins(asking)
-    assert found["healthy"]["state"] == found["tagging"]["state"] == "missing"
+    assert found["healthy"]["state"] == found["badges"]["state"] == "missing"
     assert "not installed" in found["healthy"]["problem"]
     assert "zhike plugin purge healthy" in found["healthy"]["hint"]
-    assert found["tagging"]["problem"] is None  # nobody waits for it
+    assert found["badges"]["problem"] is None  # nobody waits for it
 
 
 async def test_enabling_and_disabling(asking: httpx.AsyncClient, serving: Application) -> None:
     announced: list[str] = []
     serving.services.platform.announce = announced.append
     before = (await asking.get("/plugins")).json()["generation"]
-    assert (await asking.post("/plugins/tagging/enable", json={})).json() == {"changed": True}
-    assert (await asking.post("/plugins/tagging/enable", json={"resume": None})).json() == {"changed": False}
-    assert (await plugins(asking))["tagging"]["enabled"]
+    assert (await asking.post("/plugins/badges/enable", json={})).json() == {"changed": True}
+    assert (await asking.post("/plugins/badges/enable", json={"resume": None})).json() == {"changed": False}
+    assert (await plugins(asking))["badges"]["enabled"]
     assert announced[0] == "plugins"
-    assert (await asking.post("/plugins/tagging/disable")).json() == {"changed": True}
+    assert (await asking.post("/plugins/badges/disable")).json() == {"changed": True}
     answer = (await asking.get("/plugins")).json()
     assert answer["generation"] == before + 2
-    for path in ("nobody/enable", "nobody/disable", "tagging/circuits/provide_health/close", "%00/enable"):
+    for path in ("nobody/enable", "nobody/disable", "badges/circuits/provide_health/close", "%00/enable"):
         assert (await asking.post(f"/plugins/{path}", json={})).status_code in {400, 404}, path
     for body in ({"resume": "later"}, {"x": 1}, [], "continue"):
-        assert (await asking.post("/plugins/tagging/enable", json=body)).status_code == 400
+        assert (await asking.post("/plugins/badges/enable", json=body)).status_code == 400
 
 
 async def test_enabling_asks_where_to_go_on(asking: httpx.AsyncClient, serving: Application) -> None:
     await execute(
         serving,
-        "INSERT INTO consumer (name, live_from, events) VALUES ('tagging', 1, '{*}');"
-        "INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('tagging', 0, 63, 1)",
+        "INSERT INTO consumer (name, live_from, events) VALUES ('badges', 1, '{*}');"
+        "INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('badges', 0, 63, 1)",
     )
-    answer = await asking.post("/plugins/tagging/enable", json={})
+    answer = await asking.post("/plugins/badges/enable", json={})
     assert (answer.status_code, answer.json()["code"]) == (409, "resume")
-    answer = await asking.post("/plugins/tagging/enable", json={"resume": "continue"})
+    answer = await asking.post("/plugins/badges/enable", json={"resume": "continue"})
     assert answer.json() == {"changed": True}
 
 
@@ -318,15 +318,18 @@ async def test_a_list_refuses_parameters_that_mean_nothing(asking: httpx.AsyncCl
 
 
 async def test_processes_that_run_the_newest_generation(asking: httpx.AsyncClient, serving: Application) -> None:
-    await asking.post("/plugins/tagging/enable", json={})
+    await asking.post("/plugins/badges/enable", json={})
     generation = (await asking.get("/plugins")).json()["generation"]
-    await execute(
+    async with serving.services.db.connection() as connection:
+        while not await connection.fetchval("SELECT EXISTS (SELECT FROM process)"):  # noqa: ASYNC110  # its first beat
+            await asyncio.sleep(0.01)
+    await execute(  # beside the process that serves, which runs the generation before and beats whenever it likes
         serving,
-        f"""DELETE FROM process; INSERT INTO process (id, kind, host, pid, generation, seen_at) VALUES
+        f"""INSERT INTO process (id, kind, host, pid, generation, seen_at) VALUES
               ('a', 'web', 'h', 1, {generation}, now()), ('b', 'runner', 'h', 2, {generation - 1}, now()),
               ('c', 'runner', 'h', 3, {generation}, now() - interval '1 minute')""",
     )
-    assert (await asking.get("/plugins")).json()["processes"] == {"newest": 1, "all": 2}
+    assert (await asking.get("/plugins")).json()["processes"] == {"newest": 1, "all": 3}
 
 
 @pytest.mark.parametrize(("role", "reads"), [("manager", True), ("agent", False), ("viewer", False)])
@@ -334,5 +337,5 @@ async def test_who_may(asking: httpx.AsyncClient, serving: Application, role: st
     _, secret = await tokens.create(serving.services.db, Actor.command("test"), role, role)
     asking.headers["authorization"] = f"Bearer {secret}"
     assert (await asking.get("/plugins")).status_code == (200 if reads else 403)
-    for path in ("tagging/enable", "tagging/disable", "sick/circuits/provide_health/close"):
+    for path in ("badges/enable", "badges/disable", "sick/circuits/provide_health/close"):
         assert (await asking.post(f"/plugins/{path}")).status_code == 403

@@ -20,15 +20,16 @@ from zhike._host.plugins.discover import RESERVED
 from zhike._host.plugins.look import look
 from zhike.errors import Conflict, NotFound, Refused
 from zhike.orm import TABLES
+from zhike.platform import assemble, core_plugins
 from zhike.testing.distributions import make_distribution
 
 HEAD = "from zhike.contracts import CustomerRows, EventType\nfrom zhike.hooks import hookimpl\n"
-ROWS = f"{HEAD}\n@hookimpl\ndef register_customer_rows():\n    return [CustomerRows(table='tagging_tag')]\n"
+ROWS = f"{HEAD}\n@hookimpl\ndef register_customer_rows():\n    return [CustomerRows(table='badges_tag')]\n"
 MIGRATION = (
-    "from zhike.orm import sql_migration\nID = 'tagging_0001_first'\n"
-    "async def forwards():\n    return sql_migration(ID, 'tagging', {sql!r})\n"
+    "from zhike.orm import sql_migration\nID = 'badges_0001_first'\n"
+    "async def forwards():\n    return sql_migration(ID, 'badges', {sql!r})\n"
 )
-SQL = "CREATE TABLE tagging_tag (customer_id bigint); CREATE TABLE tagging_b (id int); CREATE TABLE taggings (id int)"
+SQL = "CREATE TABLE badges_tag (customer_id bigint); CREATE TABLE badges_b (id int); CREATE TABLE badgess (id int)"
 
 
 class Machine:
@@ -66,13 +67,13 @@ class Machine:
         return asyncio.run(run())
 
     def install(self, sql: str = SQL, plugin: str = ROWS, requires: str = "zhike") -> None:
-        """Install the plugin `tagging`."""
+        """Install the plugin `badges`."""
         files = {
-            "zhike_tagging/plugin.py": plugin,
-            "zhike_tagging/__init__.py": "",
-            "zhike_tagging/piccolo_migrations/tagging_0001_first.py": MIGRATION.format(sql=sql),
+            "zhike_badges/plugin.py": plugin,
+            "zhike_badges/__init__.py": "",
+            "zhike_badges/piccolo_migrations/badges_0001_first.py": MIGRATION.format(sql=sql),
         }
-        make_distribution(self.site, "tagging", files, version="2.5", requires=(requires,))
+        make_distribution(self.site, "badges", files, version="2.5", requires=(requires,))
         importlib.invalidate_caches()
 
 
@@ -92,7 +93,7 @@ def machine(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) 
     before = set(sys.modules)
     yield made
     for name in set(sys.modules) - before:
-        if name.startswith(("zhike_tagging", "zhike_hooks_", "acme_")):
+        if name.startswith(("zhike_badges", "zhike_hooks_", "acme_")):
             del sys.modules[name]
 
 
@@ -101,12 +102,12 @@ def test_list_says_what_is_there_and_what_is_wrong(machine: Machine) -> None:
     (machine.hooks / "note.py").write_text("import nothing_of_this_name\n")
     (machine.hooks / "event.py").write_text("")
     (machine.hooks / "new\nline.py").write_text("")
-    (machine.hooks / "tagging.py").write_text("")
+    (machine.hooks / "badges.py").write_text("")
     result = machine.zhike("plugin", "list")
     lines = result.output.splitlines()
     assert lines[lines.index("note\t-\tpending") + 2].endswith("`zhike plugin enable note`")  # nobody has tried it yet
-    assert "tagging\t2.5\tdisabled" in lines
-    for name in ("tagging.py", "new\\nline"):
+    assert "badges\t2.5\tdisabled" in lines
+    for name in ("badges.py", "new\\nline"):
         assert lines[lines.index(f"{name}\t-\tquarantined") + 2].startswith("  Rename ")
     assert machine.sql("SELECT name FROM plugin WHERE name !~ '^[a-z]+$'") == []
     assert lines[lines.index("event\t-\tquarantined") + 1].startswith("  'event' is a word of the core")
@@ -122,55 +123,55 @@ def test_list_says_what_is_there_and_what_is_wrong(machine: Machine) -> None:
 def test_a_plugins_life(machine: Machine) -> None:
     machine.install()
     assert machine.zhike("plugin", "list").exit_code == 0
-    result = machine.zhike("plugin", "enable", "tagging")
-    assert result.output == "tagging is enabled; run `zhike migrate`, which also tells what is wrong with it\n"
-    assert "migrated tagging_0001_first" in machine.zhike("migrate").output
-    assert machine.zhike("plugin", "check", "tagging").output == "zhike-tagging 2.5: nothing is wrong\n"
-    assert isinstance(machine.zhike("plugin", "purge", "tagging", "--yes").exception, Conflict)
-    assert machine.zhike("plugin", "disable", "tagging").output == "tagging is disabled\n"
-    assert machine.sql("SELECT to_regclass('tagging_tag')::text") == [("tagging_tag",)]
+    result = machine.zhike("plugin", "enable", "badges")
+    assert result.output == "badges is enabled; run `zhike migrate`, which also tells what is wrong with it\n"
+    assert "migrated badges_0001_first" in machine.zhike("migrate").output
+    assert machine.zhike("plugin", "check", "badges").output == "zhike-badges 2.5: nothing is wrong\n"
+    assert isinstance(machine.zhike("plugin", "purge", "badges", "--yes").exception, Conflict)
+    assert machine.zhike("plugin", "disable", "badges").output == "badges is disabled\n"
+    assert machine.sql("SELECT to_regclass('badges_tag')::text") == [("badges_tag",)]
     assert isinstance(machine.zhike("plugin", "enable", "nobody").exception, NotFound)
 
 
 def test_enable_wants_to_know_where_to_go_on(machine: Machine) -> None:
     machine.install()
     machine.zhike("plugin", "list")
-    machine.sql("INSERT INTO consumer (name, live_from, events) VALUES ('tagging', 1, '{*}')")
-    machine.sql("INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('tagging', 0, 63, 1)")
-    assert "continue" in str(machine.zhike("plugin", "enable", "tagging").exception)
-    assert machine.zhike("plugin", "enable", "tagging", "--resume", "continue").exit_code == 0
-    assert machine.sql("SELECT enabled FROM plugin WHERE name = 'tagging'") == [(True,)]
+    machine.sql("INSERT INTO consumer (name, live_from, events) VALUES ('badges', 1, '{*}')")
+    machine.sql("INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('badges', 0, 63, 1)")
+    assert "continue" in str(machine.zhike("plugin", "enable", "badges").exception)
+    assert machine.zhike("plugin", "enable", "badges", "--resume", "continue").exit_code == 0
+    assert machine.sql("SELECT enabled FROM plugin WHERE name = 'badges'") == [(True,)]
 
 
-UNDECLARED = "CREATE TABLE tagging_tag (customer_id bigint); CREATE TABLE tagging_x (friend_customer_id bigint)"
+UNDECLARED = "CREATE TABLE badges_tag (customer_id bigint); CREATE TABLE badges_x (friend_customer_id bigint)"
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"requires": "zhike>=99"}, "version: tagging 2.5 needs zhike>=99"),
+        ({"requires": "zhike>=99"}, "version: badges 2.5 needs zhike>=99"),
         ({"plugin": "import nothing_of_this_name"}, "import: its import failed: ModuleNotFoundError"),
         ({"plugin": f"{HEAD}\n@hookimpl\ndef on_nothing():\n    pass\n"}, "register: there is no hook on_nothing"),
-        ({"plugin": ROWS.replace("tagging_tag", "event")}, "registry: "),
-        ({"sql": UNDECLARED}, "migration: tagging_x.friend_customer_id holds customers"),
-        ({"sql": "SELECT 1 / 0"}, "migration: Migration tagging_0001_first failed and nothing was changed: division"),
+        ({"plugin": ROWS.replace("badges_tag", "event")}, "registry: "),
+        ({"sql": UNDECLARED}, "migration: badges_x.friend_customer_id holds customers"),
+        ({"sql": "SELECT 1 / 0"}, "migration: Migration badges_0001_first failed and nothing was changed: division"),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
 def test_check_finds_what_the_loader_would(machine: Machine, wrong: dict[str, str], said: str) -> None:
     machine.install(**wrong)
-    result = machine.zhike("plugin", "check", "tagging")
+    result = machine.zhike("plugin", "check", "badges")
     assert result.exit_code == 1
-    assert result.output.startswith(f"zhike-tagging 2.5: {said}")
+    assert result.output.startswith(f"zhike-badges 2.5: {said}")
     assert len(result.output.splitlines()) == 2  # the other line mends it
-    assert machine.sql("SELECT to_regclass('tagging_tag')::text") == [(None,)]
-    assert machine.sql("SELECT enabled FROM plugin WHERE name = 'tagging'") in ([], [(False,)])
+    assert machine.sql("SELECT to_regclass('badges_tag')::text") == [(None,)]
+    assert machine.sql("SELECT enabled FROM plugin WHERE name = 'badges'") in ([], [(False,)])
 
 
 def test_check_sees_what_collides_with_an_enabled_plugin(machine: Machine) -> None:
     machine.install(plugin=f"{HEAD}\nCLAIMS = ('stamp',)\n")
     (machine.hooks / "note.py").write_text("CLAIMS = ('stamp',)\n")
-    result = machine.zhike("plugin", "check", "tagging")
+    result = machine.zhike("plugin", "check", "badges")
     assert result.exit_code == 1
     assert "stamp" in result.output
     assert machine.zhike("plugin", "check", "note").exit_code == 0
@@ -203,9 +204,9 @@ def test_check_takes_a_file_or_a_folder(machine: Machine, tmp_path: Path) -> Non
 def test_purge_gives_up_all_and_only_what_the_plugin_had(machine: Machine) -> None:
     machine.install()
     machine.zhike("plugin", "list")
-    machine.zhike("plugin", "enable", "tagging")
+    machine.zhike("plugin", "enable", "badges")
     machine.zhike("migrate")
-    for name in ("tagging", "taggings"):
+    for name in ("badges", "badgess"):
         machine.sql(f"INSERT INTO consumer (name, live_from, events) VALUES ('{name}', 1, '{{*}}')")
         machine.sql(
             f"INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('{name}', 0, 63, 1)"
@@ -215,25 +216,23 @@ def test_purge_gives_up_all_and_only_what_the_plugin_had(machine: Machine) -> No
                         VALUES ('{name}.s', '{name}.j', '* * * * *', 'UTC', '{{}}', now(), '{name}')""")
         machine.sql(f"""INSERT INTO job (name, queue, payload, due_at, origin, plugin)
                         VALUES ('{name}.j', 'default', '{{}}', now(), 'system', '{name}')""")
-    machine.zhike("plugin", "disable", "tagging")
-    refused = machine.zhike("plugin", "purge", "tagging", stdin="n\n")
-    assert "Drop tagging_b, tagging_tag and forget the jobs of tagging" in refused.output
+    machine.zhike("plugin", "disable", "badges")
+    refused = machine.zhike("plugin", "purge", "badges", stdin="n\n")
+    assert "Drop badges_b, badges_tag and forget the jobs of badges" in refused.output
     assert refused.exit_code == 1
-    assert machine.sql("SELECT to_regclass('tagging_b')::text") == [("tagging_b",)]
-    result = machine.zhike("plugin", "purge", "tagging", stdin="y\n")
-    assert result.output.endswith("dropped tagging_b\ndropped tagging_tag\ntagging is purged\n")
-    assert machine.sql("SELECT relname FROM pg_class WHERE relname LIKE 'tagging%' AND relkind = 'r'") == [
-        ("taggings",)
-    ]
+    assert machine.sql("SELECT to_regclass('badges_b')::text") == [("badges_b",)]
+    result = machine.zhike("plugin", "purge", "badges", stdin="y\n")
+    assert result.output.endswith("dropped badges_b\ndropped badges_tag\nbadges is purged\n")
+    assert machine.sql("SELECT relname FROM pg_class WHERE relname LIKE 'badges%' AND relkind = 'r'") == [("badgess",)]
     left = {
         "consumer": "name", "consumer_cursor": "consumer", "circuit": "plugin", "schedule": "plugin", "job": "plugin",
     }  # fmt: skip
     for table, column in left.items():
-        assert machine.sql(f"SELECT {column} FROM {table} WHERE {column} LIKE 'tagging%'") == [("taggings",)], table
-    assert machine.sql("SELECT * FROM migration WHERE app_name = 'tagging'") == []
-    assert machine.sql("SELECT * FROM customer_rows WHERE plugin = 'tagging'") == []
+        assert machine.sql(f"SELECT {column} FROM {table} WHERE {column} LIKE 'badges%'") == [("badgess",)], table
+    assert machine.sql("SELECT * FROM migration WHERE app_name = 'badges'") == []
+    assert machine.sql("SELECT * FROM customer_rows WHERE plugin = 'badges'") == []
     # It is installed still: it must not come back by itself.
-    assert machine.sql("SELECT enabled FROM plugin WHERE name = 'tagging'") == [(False,)]
+    assert machine.sql("SELECT enabled FROM plugin WHERE name = 'badges'") == [(False,)]
     assert machine.sql("SELECT action FROM audit ORDER BY id DESC LIMIT 1") == [("plugin.purge",)]
 
 
@@ -298,14 +297,12 @@ def test_a_running_server_that_lacks_a_plugin_is_told_of_and_made_to_load_it(mac
 
 def test_retry_closes_circuits(machine: Machine) -> None:
     hooks = ("amend_incoming_events", "provide_health", "resolve_actor")
-    machine.sql(
-        f"INSERT INTO circuit SELECT 'tagging', h, 5, now(), 'x' FROM unnest('{{{','.join(hooks)}}}'::text[]) h"
-    )
-    assert "provide_health" in machine.zhike("plugin", "retry", "tagging", "provide_health").output
+    machine.sql(f"INSERT INTO circuit SELECT 'badges', h, 5, now(), 'x' FROM unnest('{{{','.join(hooks)}}}'::text[]) h")
+    assert "provide_health" in machine.zhike("plugin", "retry", "badges", "provide_health").output
     assert machine.sql("SELECT hook FROM circuit ORDER BY 1") == [(hooks[0],), (hooks[2],)]
-    assert len(machine.zhike("plugin", "retry", "tagging").output.splitlines()) == 2
+    assert len(machine.zhike("plugin", "retry", "badges").output.splitlines()) == 2
     assert machine.sql("SELECT hook FROM circuit") == []
-    assert isinstance(machine.zhike("plugin", "retry", "tagging").exception, NotFound)
+    assert isinstance(machine.zhike("plugin", "retry", "badges").exception, NotFound)
     assert machine.sql("SELECT count(*) FROM audit WHERE action = 'plugin.close_circuit'") == [(3,)]
 
 
@@ -338,9 +335,9 @@ def test_purge_never_touches_the_cores_tables(machine: Machine, name: str) -> No
     assert machine.sql("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY 1") == before
 
 
-@pytest.mark.parametrize("name", ["events", "customer_event", "tagging_b"])
+@pytest.mark.parametrize("name", ["events", "customer_event", "badges_b"])
 def test_purge_of_a_name_that_no_plugin_can_have_takes_nothing(machine: Machine, name: str) -> None:
-    machine.sql("CREATE TABLE tagging_b_rows (id int)")
+    machine.sql("CREATE TABLE badges_b_rows (id int)")
     machine.sql(f"INSERT INTO plugin (name, enabled, installed) VALUES ('{name}', false, false)")
     everything = "SELECT relname FROM pg_class WHERE relkind = 'r' UNION ALL SELECT name FROM migration ORDER BY 1"
     before = machine.sql(everything)
@@ -353,3 +350,9 @@ def test_no_plugin_has_a_name_that_tables_of_the_core_begin_with() -> None:
     modules = [importlib.import_module(name) for name in TABLES]
     names = {getattr(module, name)._meta.tablename for module in modules for name in module.__all__}
     assert {name.partition("_")[0] for name in names if "_" in name} <= RESERVED
+
+
+def test_no_plugin_has_a_name_that_addresses_of_the_core_begin_with() -> None:
+    registry = assemble(core_plugins()).registry
+    paths = {route.path for _, route in (*registry.routes, *registry.pages)}
+    assert {path.split("/")[1] for path in paths} - {""} <= RESERVED

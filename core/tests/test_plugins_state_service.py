@@ -23,7 +23,7 @@ from zhike.plugins.circuits import LIMIT, REFRESH_SECONDS, StoredCircuits, close
 from zhike.plugins.service import Installed
 
 FILE = Installed(name="note")
-OTHER = Installed(name="tagging", distribution="zhike-tagging", version="1.0")
+OTHER = Installed(name="stamps", distribution="zhike-stamps", version="1.0")
 ACTOR = Actor.command("test")
 
 
@@ -53,12 +53,12 @@ async def test_only_our_own_and_the_folders_are_enabled_when_first_seen(database
     )
     assert {name: plugin.enabled for name, plugin in seen.items()} == {
         "note": True,
-        "tagging": False,
+        "stamps": False,
         "imports": True,
         "privacy": True,
         "exports": False,
     }
-    assert seen["tagging"].version == "1.0"
+    assert seen["stamps"].version == "1.0"
 
 
 async def test_a_name_of_ours_in_a_foreign_distribution_is_not_trusted(database: Database) -> None:
@@ -68,13 +68,13 @@ async def test_a_name_of_ours_in_a_foreign_distribution_is_not_trusted(database:
 
 async def test_what_is_enabled_stays_so_through_updates_and_absence(database: Database) -> None:
     await see(database, FILE, OTHER)
-    await switching.enable(database, ACTOR, "tagging")
+    await switching.enable(database, ACTOR, "stamps")
     await switching.disable(database, ACTOR, "note")
     gone = await see(database, FILE)
-    assert (gone["tagging"].installed, gone["tagging"].enabled, gone["note"].enabled) == (False, True, False)
-    back = await see(database, FILE, Installed(name="tagging", distribution="zhike-tagging", version="2.0"))
-    assert (back["tagging"].installed, back["tagging"].enabled, back["tagging"].version) == (True, True, "2.0")
-    assert back == await see(database, *[FILE, Installed(name="tagging", distribution="zhike-tagging", version="2.0")])
+    assert (gone["stamps"].installed, gone["stamps"].enabled, gone["note"].enabled) == (False, True, False)
+    back = await see(database, FILE, Installed(name="stamps", distribution="zhike-stamps", version="2.0"))
+    assert (back["stamps"].installed, back["stamps"].enabled, back["stamps"].version) == (True, True, "2.0")
+    assert back == await see(database, *[FILE, Installed(name="stamps", distribution="zhike-stamps", version="2.0")])
 
 
 async def test_seeing_the_same_again_writes_nothing(database: Database, query_counter) -> None:
@@ -123,18 +123,18 @@ async def test_a_text_within_a_text_is_translated_when_it_is_shown(database: Dat
 async def test_switching_counts_the_generation_and_is_audited(database: Database) -> None:
     await see(database, OTHER)
     before = await generation(database)
-    assert await switching.enable(database, ACTOR, "tagging")
-    assert not await switching.enable(database, ACTOR, "tagging")
+    assert await switching.enable(database, ACTOR, "stamps")
+    assert not await switching.enable(database, ACTOR, "stamps")
     assert await generation(database) == before + 1
-    assert (await known(database, "tagging")).enabled
-    assert await switching.disable(database, ACTOR, "tagging")
-    assert not await switching.disable(database, ACTOR, "tagging")
+    assert (await known(database, "stamps")).enabled
+    assert await switching.disable(database, ACTOR, "stamps")
+    assert not await switching.disable(database, ACTOR, "stamps")
     assert await generation(database) == before + 2
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT actor, action, object FROM audit ORDER BY id")
     assert [tuple(row) for row in rows] == [
-        ("command:test", "plugin.enable", "plugin:tagging"),
-        ("command:test", "plugin.disable", "plugin:tagging"),
+        ("command:test", "plugin.enable", "plugin:stamps"),
+        ("command:test", "plugin.disable", "plugin:stamps"),
     ]
 
 
@@ -145,8 +145,8 @@ async def test_what_is_not_there_cannot_be_switched(database: Database) -> None:
     for call in (switching.enable, switching.disable):
         with pytest.raises(NotFound, match="no plugin nobody"):
             await call(database, ACTOR, "nobody")
-    with pytest.raises(NotFound, match="tagging is not installed"):
-        await switching.enable(database, ACTOR, "tagging")
+    with pytest.raises(NotFound, match="stamps is not installed"):
+        await switching.enable(database, ACTOR, "stamps")
     assert await generation(database) == before
 
 
@@ -154,21 +154,21 @@ async def test_a_plugin_that_read_the_log_says_where_it_goes_on(database: Databa
     await see(database, OTHER)
     async with database.connection() as connection:
         await connection.execute(
-            "INSERT INTO consumer (name, live_from, events) VALUES ('tagging', 1, '{*}');"
-            "INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('tagging', 0, 63, 1);"
+            "INSERT INTO consumer (name, live_from, events) VALUES ('stamps', 1, '{*}');"
+            "INSERT INTO consumer_cursor (consumer, shard_from, shard_to, position) VALUES ('stamps', 0, 63, 1);"
             "INSERT INTO log_batch (batch_id, position, names, shards, size)"
             " SELECT i, i, '{x}', 1, 1 FROM generate_series(1, 7) i"
         )
     with pytest.raises(Conflict, match="has read the log before") as conflict:
-        await switching.enable(database, ACTOR, "tagging")
+        await switching.enable(database, ACTOR, "stamps")
     assert conflict.value.code == "resume"
-    assert not (await known(database, "tagging")).enabled
+    assert not (await known(database, "stamps")).enabled
     position = "SELECT position FROM consumer_cursor"
     for resume, expected in [("continue", 1), ("from_now", 8)]:
-        await switching.enable(database, ACTOR, "tagging", resume)
+        await switching.enable(database, ACTOR, "stamps", resume)
         async with database.connection() as connection:
             assert await connection.fetchval(position) == expected
-        await switching.disable(database, ACTOR, "tagging")
+        await switching.disable(database, ACTOR, "stamps")
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -207,7 +207,7 @@ async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 def fail(circuits: Circuits, times: int) -> None:
     for _ in range(times):
-        circuits.failed("tagging", "provide_health", "RuntimeError at health.py:3")
+        circuits.failed("stamps", "provide_health", "RuntimeError at health.py:3")
 
 
 async def test_five_failures_switch_a_hook_off_everywhere_and_for_good(
@@ -218,19 +218,19 @@ async def test_five_failures_switch_a_hook_off_everywhere_and_for_good(
     announced: list[str] = []
     one.announce = announced.append
     fail(one, LIMIT - 1)
-    assert not one.is_open("tagging", "provide_health")
+    assert not one.is_open("stamps", "provide_health")
     fail(one, 1)
-    assert one.is_open("tagging", "provide_health")  # at once
-    assert not one.is_open("tagging", "amend_incoming_events")
+    assert one.is_open("stamps", "provide_health")  # at once
+    assert not one.is_open("stamps", "amend_incoming_events")
     await until(lambda: announced == ["plugins"])
     other.wake()  # which the announcement does in real processes
-    await until(lambda: other.is_open("tagging", "provide_health"))
+    await until(lambda: other.is_open("stamps", "provide_health"))
     third = await start()
-    assert third.is_open("tagging", "provide_health")
-    third.succeeded("tagging", "provide_health")  # it had begun before
+    assert third.is_open("stamps", "provide_health")
+    third.succeeded("stamps", "provide_health")  # it had begun before
     await third.step()
     await one.step()
-    assert one.is_open("tagging", "provide_health")
+    assert one.is_open("stamps", "provide_health")
     async with database.connection() as connection:
         row = await connection.fetchrow("SELECT failures, opened_at, last_error FROM circuit")
     assert row["opened_at"] is not None
@@ -242,7 +242,7 @@ async def test_others_are_told_without_a_wake_up_too(start, monkeypatch: pytest.
     monkeypatch.setattr("zhike.plugins.circuits.REFRESH_SECONDS", 0.3)
     one, other = await start(), await start()
     fail(one, LIMIT)
-    await until(lambda: other.is_open("tagging", "provide_health"))
+    await until(lambda: other.is_open("stamps", "provide_health"))
 
 
 async def test_try_again(start, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,16 +251,16 @@ async def test_try_again(start, database: Database, monkeypatch: pytest.MonkeyPa
     fail(one, LIMIT)
     await one.step()
     await other.step()
-    await close_circuit(database, ACTOR, "tagging", "provide_health")
+    await close_circuit(database, ACTOR, "stamps", "provide_health")
     for circuits in (one, other):
         circuits.wake()
-        await until(lambda circuits=circuits: not circuits.is_open("tagging", "provide_health"))
-    with pytest.raises(NotFound, match="No such hook of the plugin tagging is switched off"):
-        await close_circuit(database, ACTOR, "tagging", "provide_health")
+        await until(lambda circuits=circuits: not circuits.is_open("stamps", "provide_health"))
+    with pytest.raises(NotFound, match="No such hook of the plugin stamps is switched off"):
+        await close_circuit(database, ACTOR, "stamps", "provide_health")
     fail(other, LIMIT - 1)
-    assert not other.is_open("tagging", "provide_health")
+    assert not other.is_open("stamps", "provide_health")
     fail(other, 1)
-    assert other.is_open("tagging", "provide_health")
+    assert other.is_open("stamps", "provide_health")
     async with database.connection() as connection:
         assert await connection.fetchval("SELECT action FROM audit") == "plugin.close_circuit"
 
@@ -270,31 +270,31 @@ async def test_failures_of_several_processes_in_a_row_count_together(database: D
     for _ in range(LIMIT):
         circuits = StoredCircuits(database)
         await circuits.step()
-        assert not circuits.is_open("tagging", "provide_health")
+        assert not circuits.is_open("stamps", "provide_health")
         fail(circuits, 1)
         await circuits.step()
-    assert circuits.is_open("tagging", "provide_health")
+    assert circuits.is_open("stamps", "provide_health")
 
 
 async def test_a_success_ends_the_row(database: Database, query_counter) -> None:
     circuits = StoredCircuits(database)
     for _ in range(3):
         fail(circuits, LIMIT - 1)
-        circuits.succeeded("tagging", "provide_health")
+        circuits.succeeded("stamps", "provide_health")
         await circuits.step()
     fail(circuits, LIMIT - 1)
     await circuits.step()
-    assert not circuits.is_open("tagging", "provide_health")
-    circuits.succeeded("tagging", "provide_health")
+    assert not circuits.is_open("stamps", "provide_health")
+    circuits.succeeded("stamps", "provide_health")
     fail(circuits, 1)
     await circuits.step()
     async with database.connection() as connection:
         assert await connection.fetchval("SELECT failures FROM circuit") == 1
-    circuits.succeeded("tagging", "provide_health")
+    circuits.succeeded("stamps", "provide_health")
     await circuits.step()
     query_counter.reset()
     for _ in range(1000):
-        circuits.succeeded("tagging", "provide_health")
+        circuits.succeeded("stamps", "provide_health")
     await circuits.step()
     assert query_counter.count == 1  # successes cost nothing; this is the look at the others'
 
@@ -314,7 +314,7 @@ async def test_what_is_noted_survives_an_outage(database: Database, monkeypatch:
         await circuits.step()
     monkeypatch.setattr(circuits, "_db", database)
     fail(circuits, 2)
-    assert circuits.is_open("tagging", "provide_health")
+    assert circuits.is_open("stamps", "provide_health")
     await circuits.step()
     async with database.connection() as connection:
         assert await connection.fetchval("SELECT failures FROM circuit WHERE opened_at IS NOT NULL") == LIMIT

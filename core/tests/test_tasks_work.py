@@ -142,6 +142,7 @@ async def test_a_plugin_stops_tasks_from_being_made(settings: Settings, database
             raise Rejected("Say whose it is")
 
     platform = with_plugin(settings, database, before_tasks_create=before_tasks_create)
+    await rows(database, "INSERT INTO team (id, name) VALUES (7, 'Front desk') RETURNING id")
     actor = Actor.command("test")
     with pytest.raises(Rejected, match="Say whose it is"):
         async with begin(platform, origin=actor.origin) as work:

@@ -142,7 +142,7 @@ async def test_a_process_that_started_before_its_database_recovers(
     ):
         assert (await client.get("/health/ready")).status_code == 503
         monkeypatch.setattr(Database, "open", opened)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while (await client.get("/health/ready")).status_code != 200:  # noqa: ASYNC110  # an answer is awaited
                 await asyncio.sleep(0.05)
 

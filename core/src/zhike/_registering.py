@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from zhike.contracts import (
+    Command,
+    ConditionField,
+    Consumer,
+    CustomerRows,
+    EventType,
+    Job,
+    Permission,
+    Route,
+    Schedule,
+)
 from zhike.hooks import hook
-
-if TYPE_CHECKING:
-    from zhike.contracts import (
-        Command,
-        ConditionField,
-        Consumer,
-        CustomerRows,
-        EventType,
-        Job,
-        Permission,
-        Route,
-        Schedule,
-    )
 
 __all__ = [
     "register_commands",

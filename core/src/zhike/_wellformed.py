@@ -12,7 +12,7 @@ from zhike import wire
 from zhike.api import Personal, Public
 from zhike.conditions.check import ops_of
 from zhike.conditions.checked import Relation
-from zhike.contracts import ConditionField, EventType, Job, Route, Schedule
+from zhike.contracts import ConditionField, EventType, Job, PageRoute, Route, Schedule, SettingsGroup
 from zhike.cron import check
 from zhike.i18n import Text, text
 
@@ -44,6 +44,11 @@ def check_struct(struct: msgspec.Struct) -> None:
             _check_fields(struct.payload)
         elif isinstance(struct, ConditionField):
             _check_condition_field(struct)
+        elif isinstance(struct, PageRoute):
+            _check_fields(struct.query)
+            _check_places(struct.path)
+        elif isinstance(struct, SettingsGroup):
+            struct.struct()  # every setting has a default
         elif isinstance(struct, Route):
             _check_fields(struct.query)
             _check_places(struct.path)
@@ -90,11 +95,22 @@ def check_references(registered: Mapping[str, Sequence[Any]], permissions: Set[s
         if problem := check(schedule) or _payload_problem(schedule, jobs[schedule.job]):
             raise Misuse(problem)
     known = permissions | {permission.key for permission in registered.get("permissions", ())}
-    for route in registered.get("routes", ()):
+    for route in (*registered.get("routes", ()), *registered.get("pages", ())):
         if not isinstance(route.permission, Public | Personal) and route.permission not in known:
             raise Misuse(
                 text("the route {path} needs the unknown permission {key!r}", path=route.path, key=route.permission)
             )
+    for part in ("nav_items", "panels", "columns", "bulk_actions", "pickers", "settings_groups"):
+        for each in registered.get(part, ()):
+            if each.permission is not None and each.permission not in known:
+                raise Misuse(
+                    text(
+                        "{kind} {name!r} needs the unknown permission {key!r}",
+                        kind=part,
+                        name=each.key,
+                        key=each.permission,
+                    )
+                )
     for kind in registered.get("event_types", ()):
         if kind.permission is not None and kind.permission not in known:
             raise Misuse(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, Ty
 import msgspec
 from msgspec import Meta
 
-from zhike.errors import BadRequest, NotFound, Unauthorized
+from zhike.errors import BadRequest, NotFound, Unauthorized, Unavailable
 from zhike.i18n import pick_locale, text
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zhike.orm import Database
     from zhike.platform import Platform
     from zhike.settings import Settings
+    from zhike.ui.rendering import Ui
     from zhike.wire import MediaType
 
 API = "/api/v1"
@@ -106,12 +107,14 @@ class Stream(msgspec.Struct, frozen=True):
     Args:
         pieces: Its bytes.
         media_type: What they are.
-        name: The file name it is saved under.
+        name: The file name it is saved under, of any characters.
+        size: Its bytes, or None while nobody knows.
     """
 
     pieces: AsyncGenerator[bytes, None]
     media_type: str
     name: str
+    size: int | None = None
 
 
 def check_instant(name: str, instant: datetime) -> None:
@@ -154,6 +157,10 @@ class Host(Protocol):
     @property
     def sessions(self) -> Sessions:
         """The sessions this process has looked up lately."""
+
+    @property
+    def ui(self) -> Ui:
+        """What pages are drawn with."""
 
 
 class Call:
@@ -224,8 +231,14 @@ class Call:
 
     @property
     def locale(self) -> str:
-        """The reader's language."""
-        return pick_locale(self._accept_language, self.settings.locale)
+        """The reader's language: the one they have chosen, else the one their browser prefers."""
+        if self._actor is not None and self._actor.locale is not None:
+            return self._actor.locale
+        try:
+            default = self.host.platform.config.locale
+        except Unavailable:  # which is to be said in some language, too
+            default = self.settings.locale
+        return pick_locale(self._accept_language, default)
 
     def id(self, name: str) -> int:
         """Return the path's place `name` as an id.
@@ -253,7 +266,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         query: Struct of the query parameters, or None when there are none.
         body: Type of the request's body, for its description; None when the route reads none. A DELETE may come
             without it.
-        places: Descriptions of the path's places.
+        places: What to say of places of the path, if it is more than "The customer's id" of `customer_id`.
         statuses: Statuses besides those that every route of this shape can answer with; 201 for what may be made.
         status: Status of the answer.
     """

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import pluggy
@@ -24,7 +24,7 @@ from zhike._hookspec import (
 )
 from zhike._isolate import HookFailed, HookTimeout, Isolation, Outcome
 from zhike.errors import ZhikeError, where
-from zhike.i18n import Text, text
+from zhike.i18n import Text, as_text, text
 
 __all__ = [
     "BUDGETS",
@@ -41,6 +41,7 @@ __all__ = [
     "check_specs",
     "hook",
     "hookimpl",
+    "registers",
 ]
 
 BUDGETS: Mapping[Family, float] = {"on": 30.0, "before": 5.0, "amend": 0.2, "resolve": 2.0, "provide": 2.0, "duty": 5.0}
@@ -50,7 +51,22 @@ TRACE = "ZHIKE_TRACE_HOOKS"
 
 Observe = Callable[[str, str, float, str], None]
 """Told of each call: hook, plugin, seconds, and `ok`, `refused`, `failed`, `timeout` or `skipped`."""
+Things = TypeVar("Things")
 logger = logging.getLogger("zhike.hooks")
+
+
+def registers(things: Things) -> Callable[[], Things]:
+    """Implement a `register_` hook that has nothing to compute.
+
+    Args:
+        things: What the hook returns, such as `api.ROUTES` in `register_routes = registers(api.ROUTES)`.
+    """
+
+    def give() -> Things:
+        return things
+
+    implemented: Callable[[], Things] = hookimpl(give)
+    return implemented
 
 
 class Rejected(ZhikeError):
@@ -64,7 +80,7 @@ class Rejected(ZhikeError):
     default_code = "rejected"
 
     def __init__(self, message: Text | str) -> None:
-        super().__init__(message if isinstance(message, Text) else Text("{message}", {"message": message}))
+        super().__init__(as_text(message))
 
 
 class Failure(msgspec.Struct, frozen=True):

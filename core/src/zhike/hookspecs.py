@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zhike._registering import *  # noqa: F403 - the register family, declared there
+from zhike._registering_pages import *  # noqa: F403 - the same, for the web UI
 from zhike.access.actor import Actor
 from zhike.contracts import HealthItem
 from zhike.hooks import hook
@@ -43,6 +44,29 @@ async def on_events_recorded(events: Sequence[RecordedEvent], mode: Mode, work: 
         async def on_events_recorded(events, work):
             for event in events:
                 work.emit("stamps.given", event.customer_id, cause=event)
+
+    Since: 0.1
+    """
+
+
+@hook(family="on", since="0.1")
+async def on_settings_changed(groups: Sequence[str]) -> None:
+    """React to settings that somebody has changed while the process runs.
+
+    Called in every process, after `platform.config` knows them; what only reads `platform.config.get(Struct)` needs
+    no such hook. It runs in no transaction, and once in each process: work to be done once belongs into a job.
+
+    Args:
+        groups: The keys of all groups that have changed since the last call.
+
+    Batching: All changes since the last call.
+    Failure: Logged, and not tried again. Other plugins do not notice.
+
+    Example:
+        @hookimpl
+        async def on_settings_changed(groups):
+            if "stamps" in groups:
+                print("The next order gets other stamps")
 
     Since: 0.1
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import re
+import string
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,27 @@ LOCALES = ("zh_CN", "en")
 _catalogs = [Path(__file__).parent / "locale"]  # grows only; the core's own comes first
 
 
+class _Plurals(string.Formatter):
+    """Formats with places such as `{n:day|days}`; a number may have been formatted before."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        one, either, many = format_spec.partition("|")
+        return (one if str(value) == "1" else many) if either else str(super().format_field(value, format_spec))
+
+
+_PLURALS = _Plurals()
+_COUNTS = re.compile(r"{(\w+):[^{}]*\|")
+
+
 class Text(msgspec.Struct, frozen=True):
     """A translatable text: the English message id and the values put into its `{name}` places.
 
     Args:
-        msgid: English text with `str.format` places; it is the key of the catalogs.
-        params: Values for the places; strings (not paths) are cut to 200 characters, a `Text` is rendered.
+        msgid: English text with `str.format` places; it is the key of the catalogs. `{n} {n:day|days}` says one or
+            the other word by number; Chinese has no such forms and leaves the second place out. Such a number is
+            written with separators between its thousands.
+        params: Values for the places; strings (not paths) are cut to 200 characters, a `Text` is rendered, and
+            what is in a list stands as the language lists things.
     """
 
     msgid: str
@@ -32,7 +49,9 @@ class Text(msgspec.Struct, frozen=True):
         """
         for template in (_translations(locale, len(_catalogs)).get(self.msgid, self.msgid), self.msgid):
             with contextlib.suppress(Exception):  # as many as there are formats
-                return template.format(**{key: _short(value, locale) for key, value in self.params.items()})
+                counts = _COUNTS.findall(self.msgid) if "|" in self.msgid else ()
+                shown = {key: _short(value, locale, key in counts) for key, value in self.params.items()}
+                return _PLURALS.vformat(template, (), shown) if "|" in template else template.format(**shown)
         return self.msgid
 
     def __str__(self) -> str:
@@ -42,6 +61,16 @@ class Text(msgspec.Struct, frozen=True):
 def text(msgid: str, **params: object) -> Text:
     """Return `msgid` with its params as a `Text`; the catalogs are made from its calls."""
     return Text(msgid, params)
+
+
+def say(label: Text | str, locale: str) -> str:
+    """Return what something is called in a language; a string is the same in each."""
+    return label.render(locale) if isinstance(label, Text) else label
+
+
+def as_text(label: Text | str) -> Text:
+    """Return what something is called as a text."""
+    return label if isinstance(label, Text) else Text("{label}", {"label": label})
 
 
 def add_catalog(folder: Path) -> None:
@@ -56,6 +85,7 @@ def add_catalog(folder: Path) -> None:
         _catalogs.append(folder)
 
 
+@functools.lru_cache(maxsize=128)  # a page asks for it with every text
 def pick_locale(accept_language: str | None, default: str) -> str:
     """Return the first supported locale an Accept-Language header names, or `default`.
 
@@ -73,12 +103,16 @@ def pick_locale(accept_language: str | None, default: str) -> str:
     return min(ranked, key=lambda entry: entry[0])[1] if ranked else default
 
 
-def _short(value: object, locale: str) -> object:
+def _short(value: object, locale: str, counts: bool) -> object:
     if isinstance(value, Text):
         return value.render(locale)
-    shown = value if isinstance(value, int | float) else str(value)
+    if isinstance(value, list):
+        return text(", ").render(locale).join(str(_short(each, locale, counts)) for each in value)
+    if isinstance(value, int | float):
+        return f"{value:,}" if counts else value
+    shown = str(value)
     # A path is often part of a command to copy.
-    return shown[:200] + "…" if isinstance(shown, str) and len(shown) > 200 and not isinstance(value, Path) else shown
+    return shown[:200] + "…" if len(shown) > 200 and not isinstance(value, Path) else shown
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
+from asyncpg import Record
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.engine import engine_finder
 from piccolo.table import Table
@@ -39,7 +40,10 @@ TABLES = (
     "zhike.events.tables",
     "zhike.access.tables",
     "zhike.calendar.tables",
+    "zhike.config.tables",
     "zhike.consumers.tables",
+    "zhike.desk.tables",
+    "zhike.files.tables",
     "zhike.jobs.tables",
     "zhike.plugins.tables",
     "zhike.tasks.tables",
@@ -158,6 +162,11 @@ class Database:
             RuntimeError: As for `transaction`.
         """
         return self.engine.connect()
+
+    async def fetch(self, statement: str, *values: object) -> list[Record]:
+        """Return the rows of one statement on its own; see `connection`."""
+        async with self.connection() as connection:
+            return await connection.fetch(statement, *values)
 
     async def _check_server(self, url: str) -> None:
         try:

@@ -17,6 +17,7 @@ from zhike._wellformed import Misuse
 from zhike.access.directory import Directory
 from zhike.access.roles import with_permissions
 from zhike.conditions.catalog import Fields
+from zhike.config.service import Config
 from zhike.customers.fields import CustomerFields
 from zhike.errors import Refused, where
 from zhike.hooks import Hooks, check_plugin, check_specs
@@ -31,7 +32,21 @@ if TYPE_CHECKING:
     from zhike.plugins.service import Look
     from zhike.settings import Settings
 
-CORE = ("access", "calendar", "conditions", "consumers", "customers", "events", "jobs", "plugins", "tasks")
+CORE = (
+    "access",
+    "calendar",
+    "conditions",
+    "config",
+    "consumers",
+    "customers",
+    "desk",
+    "events",
+    "files",
+    "jobs",
+    "pages",
+    "plugins",
+    "tasks",
+)
 """The core's own nouns, which are plugins like any other."""
 
 
@@ -129,12 +144,18 @@ class Platform:
     @cached_property
     def directory(self) -> Directory:
         """Finds the actors behind tokens and users."""
-        return Directory(self.db, with_permissions(self.registry.permissions.values()))
+        known = self.registry.permissions
+        return Directory(self.db, with_permissions(known.values()), [key for key in known if known[key].whole])
 
     @cached_property
     def customer_fields(self) -> CustomerFields:
         """The fields of customers; `renew` them first."""
         return CustomerFields(self.db, self.vault)
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings that are changed while Zhike runs: `platform.config.get(Struct)`."""
+        return Config(self)
 
     @cached_property
     def fields(self) -> Fields:

@@ -10,15 +10,24 @@ import msgspec
 
 from zhike._wellformed import Misuse, check_references, check_struct
 from zhike.contracts import (
+    Action,
+    BulkAction,
+    Column,
     Command,
     ConditionField,
     Consumer,
     CustomerRows,
+    DemoData,
     EventType,
     Job,
+    NavItem,
+    PageRoute,
+    Panel,
     Permission,
+    Picker,
     Route,
     Schedule,
+    SettingsGroup,
 )
 from zhike.i18n import text
 
@@ -36,6 +45,15 @@ class Registry:
         commands: By name.
         customer_rows: Each with its plugin.
         condition_fields: By key.
+        pages: In the order of registration, each with its plugin.
+        nav_items: By key.
+        panels: By key.
+        columns: By key.
+        bulk_actions: By key.
+        pickers: By key.
+        settings_groups: By key.
+        actions: By key.
+        demo_data: By key.
         core: The core's own nouns among the plugins.
     """
 
@@ -49,6 +67,15 @@ class Registry:
         self.commands: dict[str, Command] = {}
         self.customer_rows: list[tuple[str, CustomerRows]] = []
         self.condition_fields: dict[str, ConditionField] = {}
+        self.pages: list[tuple[str, PageRoute]] = []
+        self.nav_items: dict[str, NavItem] = {}
+        self.panels: dict[str, Panel] = {}
+        self.columns: dict[str, Column] = {}
+        self.bulk_actions: dict[str, BulkAction] = {}
+        self.pickers: dict[str, Picker] = {}
+        self.settings_groups: dict[str, SettingsGroup] = {}
+        self.actions: dict[str, Action] = {}
+        self.demo_data: dict[str, DemoData] = {}
         self.core: set[str] = set()
         self._owners: dict[tuple[str, str], str] = {}
         self._nouns: dict[str, str] = {}
@@ -118,7 +145,7 @@ class Registry:
                     raise Misuse(text("{kind} {name!r} is registered already", kind=kind, name=key[1]))
                 if not core:
                     self._check_prefix(plugin, kind, key[1])
-                    if isinstance(struct, ConditionField):
+                    if isinstance(struct, ConditionField | Column):
                         self._check_prefix(plugin, "relation", struct.relation)
                 taken.add(key)
         if len(registered.get("consumers", ())) > 1:
@@ -131,7 +158,7 @@ class Registry:
 
     def _store(self, plugin: str, kind: str, structs: Sequence[Any]) -> None:
         target = getattr(self, kind)
-        if kind in {"routes", "customer_rows"}:
+        if kind in {"routes", "customer_rows", "pages"}:
             target += [(plugin, struct) for struct in structs]
         elif kind == "consumers":
             target.update(zip([plugin], structs, strict=False))
@@ -141,17 +168,18 @@ class Registry:
 
     def _check_prefix(self, plugin: str, kind: str, name: str) -> None:
         first = name.split(".", maxsplit=1)[0]
-        if kind == "routes":
+        if kind in {"routes", "pages"}:
             fits = (name.split(" ")[1] + "/").startswith(f"/{plugin}/")
             expected = f"/{plugin}/…"
         elif kind in {"customer_rows", "relation"}:
             fits = name.startswith(f"{plugin}_")
             expected = f"{plugin}_…"
-        elif kind in {"event_types", "commands", "condition_fields"}:
+        elif kind in {"event_types", "commands", "condition_fields", "pickers"}:
             fits = self._nouns.get(first) == plugin
             expected = " / ".join(f"{noun}.…" for noun, owner in self._nouns.items() if owner == plugin)
         else:
-            fits = kind == "consumers" or (first == plugin and "." in name)
+            alone = kind == "settings_groups" and name == plugin
+            fits = kind == "consumers" or alone or (first == plugin and "." in name)
             expected = f"{plugin}.…"
         if not fits:
             raise Misuse(
@@ -164,16 +192,34 @@ class Registry:
             )
 
 
+def _key(struct: Any) -> str:
+    key: str = struct.key
+    return key
+
+
+def _path(struct: Any) -> str:
+    return f"{struct.method} {re.sub('{.*?}', '{}', struct.path)}"
+
+
 NameOf = Callable[[Any], str]
 KINDS: Mapping[str, tuple[NameOf, type[msgspec.Struct]]] = {
     "event_types": (lambda struct: struct.name, EventType),
-    "permissions": (lambda struct: struct.key, Permission),
-    "routes": (lambda struct: f"{struct.method} {re.sub('{.*?}', '{}', struct.path)}", Route),
+    "permissions": (_key, Permission),
+    "routes": (_path, Route),
     "jobs": (lambda struct: struct.name, Job),
     "schedules": (lambda struct: struct.name, Schedule),
     "consumers": (lambda struct: "", Consumer),
     "commands": (lambda struct: struct.name, Command),
     "customer_rows": (lambda struct: f"{struct.table}.{struct.column}", CustomerRows),
-    "condition_fields": (lambda struct: struct.key, ConditionField),
+    "condition_fields": (_key, ConditionField),
+    "pages": (_path, PageRoute),
+    "nav_items": (_key, NavItem),
+    "panels": (_key, Panel),
+    "columns": (_key, Column),
+    "bulk_actions": (_key, BulkAction),
+    "pickers": (_key, Picker),
+    "settings_groups": (_key, SettingsGroup),
+    "actions": (_key, Action),
+    "demo_data": (_key, DemoData),
 }
 """What is registered: by `register_<kind>`, with the name of a struct and its type."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from zhike.access import audit
+from zhike.access.actor import Actor
 from zhike.errors import NotFound
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.orm import Connection
-    from zhike.platform import Platform
-    from zhike.vault import Keys
+from zhike.orm import Connection
+from zhike.platform import Platform
+from zhike.vault import Keys
 
 _SET = """
 INSERT INTO secret AS s (plugin, name, sealed) VALUES ($1, $2, $3)

@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         collect_limit: Requests a minute that one address may send with one token of kind `collect`.
         audit_head_file: File that the audit trail's head is appended to daily; `audit-heads.jsonl` in `data` if None.
         audit_head_url: Where that head is sent to as well, or None.
+        theme: Name of the theme that pages are drawn with.
+        dev: Whether templates and static files are read again each time, and the gallery of the page kit is served.
         strict: Whether a plugin that cannot be loaded stops the start instead of being left out.
     """
 
@@ -66,6 +68,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     collect_limit: int = 120
     audit_head_file: Path | None = None
     audit_head_url: str | None = None
+    theme: str = "default"
+    dev: bool = False
     strict: bool = False
 
     @property
@@ -142,6 +146,8 @@ def load(data: Path | None = None, environment: Mapping[str, str] = os.environ) 
         trusted_proxies=_networks(environment.get("ZHIKE_TRUSTED_PROXIES", "")),
         session_idle=_seconds(environment, "ZHIKE_SESSION_IDLE_SECONDS", 8 * 3600),
         session_lifetime=_seconds(environment, "ZHIKE_SESSION_SECONDS", 7 * 86400),
+        theme=environment.get("ZHIKE_THEME") or "default",
+        dev=environment.get("ZHIKE_DEV") == "1",
         collect_limit=_number(environment, "ZHIKE_COLLECT_LIMIT", 120),
     )
 

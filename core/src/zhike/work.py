@@ -25,7 +25,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,10 +41,8 @@ from zhike.i18n import Text, text
 from zhike.ids import new_message_id
 from zhike.jobs import sql as jobs
 from zhike.jobs.sql import MAX_PAYLOAD, JobRow
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
-    from zhike.platform import Platform
+from zhike.orm import Connection
+from zhike.platform import Platform
 
 MAX_DEPTH = 8
 """How many causes may stand behind an event or a job."""

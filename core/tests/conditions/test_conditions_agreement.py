@@ -36,7 +36,7 @@ from zhike.settings import Settings
 from zhike.testing.databases import Server
 
 # The database and the engines are made once, by the worker that gets the group.
-pytestmark = pytest.mark.xdist_group("conditions_agreement")
+pytestmark = [pytest.mark.xdist_group("conditions_agreement"), pytest.mark.timeout(600)]
 
 CONDITIONS, SEEDS = 900, 3
 CUSTOMERS, EVENTS = 120, 4000
@@ -152,6 +152,7 @@ class Product:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._before: dict[Moment, tuple[Checked, set[int]]] = {}
         self.everybody = list(range(-1, CUSTOMERS + 3))
 
     def checked(self, condition: Node, zone: str) -> Checked:
@@ -163,7 +164,16 @@ class Product:
 
     async def by_customer(self, case: Case) -> set[int]:
         checked = self.checked(case.condition, case.zone)
-        return await service.members(self._connection, checked, Moment(case.now, case.zone), among=self.everybody)
+        moment = Moment(case.now, case.zone)
+        found = await service.members(self._connection, checked, moment, among=self.everybody)
+        # With the condition before, whose readings it shares, of other windows and for other customers.
+        other, others = self._before.setdefault(moment, (checked, found))
+        some, few = self.everybody[::3], self.everybody[1::2]
+        asked = [(checked, self.everybody), (checked, some), (other, few)]
+        together = await service.members_of_each(self._connection, asked, moment)
+        assert together == [found, found & set(some), others & set(few)]
+        self._before[moment] = checked, found
+        return found
 
 
 def simpler(node: Node) -> Iterator[Node]:

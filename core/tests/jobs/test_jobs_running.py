@@ -16,6 +16,8 @@ from zhike import clock
 from zhike.contracts import EventType, Job, JobItem
 from zhike.errors import Conflict
 from zhike.hooks import hookimpl
+from zhike.i18n import Text
+from zhike.jobs import calls
 from zhike.jobs.worker import JobWorker
 from zhike.orm import SERVER_SETTINGS, Database
 from zhike.work import in_transaction
@@ -85,21 +87,21 @@ async def test_a_batch_that_fails_spoils_only_the_guilty(stand: Any, make: Any) 
     assert not await worker.step()
 
 
-async def test_each_failure_doubles_the_wait_more_or_less(stand: Any, make: Any) -> None:
+async def test_each_failure_doubles_the_wait_more_or_less(stand: Any, make: Any, frozen_now: Any) -> None:
     worker = stand.worker(make.effect(attempts=40))
     await stand.add("probe.effect", [{"n": n, "poison": True} for n in range(10)])
-    waits: list[list[float]] = []
-    for _ in range(5):
-        await stand.execute("UPDATE job SET due_at = now() - interval '1 second'")
+
+    async def waits(change: str) -> list[float]:
+        await stand.execute(f"UPDATE job SET {change}", frozen_now.instant)
         while await worker.step():
             pass
-        waits.append(await stand.rows("extract(epoch FROM due_at - now())::float8"))
-    for attempt, each in enumerate(waits, 1):
-        assert all(0.5 * 2**attempt - 10 < wait <= 2**attempt for wait in each), (attempt, each)
-    assert len({round(wait, 3) for wait in waits[-1]}) > 5, "no jitter"
-    await stand.execute("UPDATE job SET attempts = 35, due_at = now()")
-    await worker.step()
-    assert all(wait <= 3600 for wait in await stand.rows("extract(epoch FROM due_at - now())::float8"))
+        return [(due_at - frozen_now.instant).total_seconds() for due_at in await stand.rows("due_at")]
+
+    for attempt in range(1, 6):
+        each = await waits("due_at = $1")
+        assert all(0.5 * 2**attempt <= wait <= 2**attempt for wait in each), (attempt, each)
+    assert len({round(wait, 3) for wait in each}) > 5, "no jitter"
+    assert all(1800 <= wait <= 3600 for wait in await waits("due_at = $1, attempts = 35"))
 
 
 async def test_our_own_errors_are_kept_masked(stand: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -173,6 +175,53 @@ async def test_external_jobs_run_outside_a_transaction_and_their_results_inside(
     assert len(set(keys)) == 1
 
 
+async def test_who_registered_a_job_is_told_when_it_is_given_up(stand: Any) -> None:
+    told: list[tuple[int, str, int]] = []
+
+    async def run(items: Sequence[JobItem], work: Any) -> None:
+        raise ValueError
+
+    async def failed(items: Sequence[JobItem], reason: Text, work: Any) -> None:
+        [item] = items
+        await work.connection.execute("INSERT INTO effect VALUES ($1)", item.payload["n"])
+        told.append((item.payload["n"], reason.render("en"), work.depth))
+        if item.payload["n"] == 2:
+            raise ValueError  # which keeps no job
+
+    worker = stand.worker(Job(name="probe.lost", run=run, failed=failed, batch=2, attempts=2))
+    await stand.add("probe.lost", [{"n": n} for n in (1, 2)], depth=3)
+    await worker.step()
+    assert told == []
+    await stand.execute("UPDATE job SET due_at = now()")
+    await worker.step()
+    assert sorted(told) == [(n, "It failed 2 times", 3) for n in (1, 2)]
+    assert await stand.rows("state") == ["failed"] * 2
+    assert await _effects(stand) == [1]
+    # One whose process has died each time that it ran alone.
+    await stand.execute("DELETE FROM job")
+    await stand.add("probe.lost", [{"n": 3}])
+    await stand.execute("UPDATE job SET lease_token = 1, lease_size = 1, leased_until = now(), attempts = 2")
+    await worker.step()
+    assert await stand.rows("state") == ["failed"]
+    assert await _effects(stand) == [1, 3]
+
+
+async def test_a_job_is_given_up_also_when_telling_so_does_not_end(stand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "TELLING", 0.2)
+
+    async def run(items: Sequence[JobItem], work: Any) -> None:
+        raise ValueError
+
+    async def failed(items: Sequence[JobItem], reason: Text, work: Any) -> None:
+        await asyncio.sleep(3600)
+
+    worker = stand.worker(Job(name="probe.lost", run=run, failed=failed, attempts=1))
+    await stand.add("probe.lost", [{}])
+    async with asyncio.timeout(10):
+        await worker.step()
+    assert await stand.rows("state") == ["failed"]
+
+
 async def test_contention_after_an_external_effect_does_not_repeat_it(stand: Any) -> None:
     sent: list[int] = []
     fails = iter([asyncpg.DeadlockDetectedError(), asyncpg.SerializationError()])
@@ -213,6 +262,14 @@ async def test_who_has_lost_the_lease_cannot_finish(stand: Any) -> None:
     assert not await stand.rows()
 
 
+class Quick(timedelta):
+    """A lease that the worker takes for one of a second; the database knows better, so that no stall can end it."""
+
+    def total_seconds(self) -> float:
+        """Tell how often to extend it."""
+        return 1.0
+
+
 async def test_leases_of_long_jobs_are_kept_alive(stand: Any) -> None:
     calls = 0
     go = asyncio.Event()
@@ -224,11 +281,12 @@ async def test_leases_of_long_jobs_are_kept_alive(stand: Any) -> None:
 
     job = Job(name="probe.long", run=run)
     await stand.add("probe.long")
-    for worker in (stand.worker(job, lease=timedelta(seconds=0.6), tick=0.02) for _ in range(2)):
+    for worker in (stand.worker(job, lease=Quick(seconds=120), tick=0.02) for _ in range(2)):
         stand.run(worker)
     await stand.until(lambda: calls > 0)
-    [first] = await stand.rows("leased_until")
-    await stand.until(lambda: _some(stand, f"leased_until > '{first.isoformat()}'::timestamptz + interval '1.2 s'"))
+    for _ in range(3):  # the first lease would have ended, and another one after it
+        await stand.shift(seconds=90)
+        await stand.until(lambda: _some(stand, "leased_until > now() + interval '100 s'"))
     assert calls == 1
     go.set()
     await stand.until(stand.empty)
@@ -243,7 +301,7 @@ async def test_a_lease_that_ends_in_the_far_future_is_shortened(stand: Any, make
         "UPDATE job SET lease_token = 1, lease_size = 2, leased_until = now() + interval '1 hour', attempts = 1"
     )
     stand.run(stand.worker(make.tell(told), lease=timedelta(seconds=0.5), tick=0.02))
-    await stand.until(lambda: told == [{"n": 1}])
+    await stand.until(lambda: bool(told))
 
 
 async def _swallow(items: Sequence[Any], work: Any) -> None:
@@ -255,11 +313,11 @@ async def _swallow(items: Sequence[Any], work: Any) -> None:
 
 
 async def _sleep(items: Sequence[Any], work: Any) -> None:
-    await asyncio.sleep(20)
+    await asyncio.sleep(3600)
 
 
 async def _query(items: Sequence[Any], work: Any) -> None:
-    await work.connection.execute("SELECT pg_sleep(20)")
+    await work.connection.execute("SELECT pg_sleep(3600)")
 
 
 async def _leave(items: Sequence[Any], work: Any) -> None:
@@ -282,15 +340,16 @@ async def _cancel(items: Sequence[Any], work: Any) -> None:
 )
 async def test_what_does_not_end_properly_is_a_failure_of_its_own(stand: Any, make: Any, run: Any, told: str) -> None:
     done: list[Any] = []
-    worker = stand.worker(Job(name="probe.bad", run=run, timeout=0.1), make.tell(done))
+    timeout = 0.1 if told == "HookTimeout" else 3600
+    worker = stand.worker(Job(name="probe.bad", run=run, timeout=timeout), make.tell(done))
     await stand.add("probe.bad")
     await stand.add("probe.tell")
-    await asyncio.wait_for(worker.step(), 5)
+    await asyncio.wait_for(worker.step(), 60)
     [row] = await stand.rows("name, attempts, lease_token, last_error")
     assert tuple(row)[:3] == ("probe.bad", 1, None)
     assert told in row[3]
     assert done == [{}]
-    async with asyncio.timeout(5):  # its connection is whole, or has been thrown away
+    async with asyncio.timeout(30):  # its connection is whole, or has been thrown away
         for _ in range(10):
             assert await stand.rows("id")
 
@@ -413,27 +472,27 @@ async def test_a_lost_database_connection_is_not_held_against_the_job(stand: Any
 async def test_a_job_may_wait_as_long_as_it_says(
     stand: Any, database_url: str, monkeypatch: pytest.MonkeyPatch, wait: Any
 ) -> None:
-    """The server ends transactions that wait, and statements that take, longer than usual; here half a second."""
-    limits = {"idle_in_transaction_session_timeout": "500ms", "statement_timeout": "500ms"}
+    """The server ends transactions that wait, and statements that take, longer than usual; here two seconds."""
+    limits = {"idle_in_transaction_session_timeout": "2s", "statement_timeout": "2s"}
+    await stand.add("probe.patient")
     monkeypatch.setattr("zhike.orm.SERVER_SETTINGS", SERVER_SETTINGS | limits)
     calls: list[int] = []
 
     async def run(items: Sequence[Any], work: Any) -> None:
         calls.append(items[0].attempt)
-        await (wait(1.5) if wait else work.connection.execute("SELECT pg_sleep(1.5)"))
+        await (wait(2.5) if wait else work.connection.execute("SELECT pg_sleep(2.5)"))
         await work.connection.execute("INSERT INTO effect VALUES (1)")
 
     job = Job(name="probe.patient", run=run, timeout=600)
     stand.db = await Database.open(database_url)
     try:
-        await stand.add("probe.patient")
-        await asyncio.wait_for(stand.worker(job).step(), 30)
+        await asyncio.wait_for(stand.worker(job).step(), 60)
         assert calls == [1]
         assert await _effects(stand) == [1]
         assert await stand.rows() == []
         for name in limits:  # only that transaction's
             async with stand.db.connection() as connection:
-                assert await connection.fetchval(f"SHOW {name}") == "500ms"
+                assert await connection.fetchval(f"SHOW {name}") == "2s"
     finally:
         await stand.db.close()
 

@@ -24,10 +24,10 @@ def _no_plugins() -> None:
     """Also those of this workspace."""
 
 
-@pytest.fixture
-def hooks_folder(tmp_path: Path) -> Path:
-    """The plugin `leaky`."""
-    return write_plugin(tmp_path / "hooks")
+@pytest.fixture(scope="session")
+def hooks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin `leaky`; one folder, so that it is tried once."""
+    return write_plugin(tmp_path_factory.mktemp("leaky") / "hooks")
 
 
 @pytest.fixture

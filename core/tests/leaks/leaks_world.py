@@ -87,6 +87,7 @@ class Person(NamedTuple):
     stage: str
     id_card: str
     salary: int
+    """Longer than the fraction of a time, which may be any six digits."""
     unionid: str
     spoken: str
     """How the name is read."""
@@ -123,19 +124,19 @@ class Person(NamedTuple):
 
 VICTIM = Person(
     *("13987650142", "qzvictim@canary.example", "欧阳墨染", "霁月云帆科技", "stage-canary-q"),
-    *("110101199003074415", 918273, "oUnionCanaryVictim", "ouyangmoran"),
+    *("110101199003074415", 918273645, "oUnionCanaryVictim", "ouyangmoran"),
 )
 LOSER = Person(
     *("13787650377", "qzloser@canary.example", "慕容雪霏", "沧浪听雨文化", "stage-canary-l"),
-    *("310101198507125528", 827364, "oUnionCanaryLoser", "murongxuefei"),
+    *("310101198507125528", 827364519, "oUnionCanaryLoser", "murongxuefei"),
 )
 SPARE = Person(
     *("13687650611", "qzspare@canary.example", "尉迟寒江", "折柳长亭贸易", "stage-canary-s"),
-    *("440101197911239936", 736455, "oUnionCanarySpare", "yuchihanjiang"),
+    *("440101197911239936", 736455182, "oUnionCanarySpare", "yuchihanjiang"),
 )
 DECOY = Person(
     *("13587650988", "nobodyat@canary.example", "司徒暮云", "碧落浮生食品", "stage-canary-n"),
-    *("510101196505058844", 645546, "oUnionCanaryNobody", "situmuyun"),
+    *("510101196505058844", 645546273, "oUnionCanaryNobody", "situmuyun"),
 )
 """Nobody: what is answered about these values must be answered about those of somebody."""
 PEOPLE = (VICTIM, LOSER, SPARE)
@@ -147,7 +148,7 @@ def nobody_else(number: int) -> Person:
     called = "".join(_DIGITS[int(digit)] for digit in str(number))
     return Person(
         *(f"1358{number:07d}", f"nobody{number}@canary.example", f"司徒{called}", f"碧落{called}", f"stage-{number}"),
-        *(f"5101011965{number:08d}", 500_000 + number, f"oUnionNobody{number}", f"situ{number}"),
+        *(f"5101011965{number:08d}", 500_000_000 + number, f"oUnionNobody{number}", f"situ{number}"),
     )
 
 
@@ -240,15 +241,22 @@ def write_plugin(folder: Path) -> Path:
     return folder
 
 
+def powers(platform: Platform, scope: Scope, rule: Rule | None) -> dict[str, Scope]:
+    """Return all that an attacker may do; what is granted whole or not at all is not, in a narrower scope."""
+    granted: dict[str, Scope] = {
+        key: scope for key, each in sorted(platform.registry.permissions.items()) if scope == "all" or not each.whole
+    }
+    if rule == "mask":
+        del granted["customers.reveal"]  # which shows what is masked
+    return granted
+
+
 async def attacker(
     platform: Platform, name: str, *, scope: Scope = "all", rule: Rule | None = None, user: int | None = None
 ) -> str:
     """Return the secret of a token that may do everything, but does not see all fields, or not all customers."""
     rules: dict[str, Rule] = {} if rule is None else dict.fromkeys(RULED, rule)
-    granted: dict[str, Scope] = dict.fromkeys(sorted(platform.registry.permissions), scope)
-    if rule == "mask":
-        del granted["customers.reveal"]  # which shows what is masked
-    role = own_roles.NewRole(name=name, label=name, permissions=granted, rules=rules)
+    role = own_roles.NewRole(name=name, label=name, permissions=powers(platform, scope, rule), rules=rules)
     await own_roles.create(platform.db, OPERATOR, role, platform.directory)
     if user is not None:
         await user_changes.change(platform.db, OPERATOR, user, UserChange(role=name), directory=platform.directory)

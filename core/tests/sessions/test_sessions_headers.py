@@ -32,7 +32,7 @@ async def test_every_answer_says_how_it_is_to_be_treated(
 
     monkeypatch.setattr("zhike.access.users.list_", fail)
     answers = [
-        await client.get("/"),
+        await client.get(f"{API}/tasks"),
         await client.get(f"{API}/customers"),
         await client.get(f"{API}/customers", headers={"authorization": "Bearer none"}),
         await client.get("/nowhere"),
@@ -51,6 +51,10 @@ async def test_every_answer_says_how_it_is_to_be_treated(
         assert "strict-transport-security" not in answer.headers
         assert "secret words" not in answer.text
         assert "Traceback" not in answer.text
+    page = await client.get("/login")
+    assert {**EVERYWHERE, "referrer-policy": "same-origin"}.items() <= dict(page.headers).items()
+    for directive in ("default-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"):
+        assert directive in page.headers["content-security-policy"]
 
 
 async def test_what_is_to_be_saved_comes_as_an_attachment() -> None:

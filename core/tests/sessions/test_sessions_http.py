@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import hashlib
-import time
+from types import SimpleNamespace
 
 import httpx
 import msgspec
@@ -150,6 +150,22 @@ async def test_a_session_that_is_not_used_ends(browser: Browser, app: Applicatio
     assert await browser.status() == 401
 
 
+async def test_what_a_page_asks_for_by_itself_keeps_no_session_alive(
+    browser: Browser, app: Application, frozen_now: FrozenNow
+) -> None:
+    await browser.log_in()
+    for _ in range(2):
+        frozen_now.advance(hours=3, minutes=50)
+        forget(app)
+        assert await browser.status(headers={"x-zhike-passive": "1"}) == 200
+    assert await browser.status() == 200  # by hand, though the session is cached
+    frozen_now.advance(hours=7)
+    forget(app)
+    assert await browser.status(headers={"x-zhike-passive": "1"}) == 200
+    frozen_now.advance(hours=1)
+    assert await browser.status(headers={"x-zhike-passive": "1"}) == 401
+
+
 async def test_no_session_lasts_longer_than_seven_days(
     browser: Browser, app: Application, frozen_now: FrozenNow
 ) -> None:
@@ -282,14 +298,15 @@ async def test_a_wrong_token_is_not_made_good_by_a_session(browser: Browser) -> 
 async def test_a_process_asks_the_database_once_in_five_seconds(
     browser: Browser, query_counter: QueryCounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 1000.0
+    monkeypatch.setattr("zhike.access.sessions.time", SimpleNamespace(monotonic=lambda: now))
     await browser.log_in()
     await browser.status()
     query_counter.reset()
     for _ in range(20):
         assert await browser.status() == 200
     assert query_counter.count == 0
-    later = time.monotonic() + 5.1
-    monkeypatch.setattr("zhike.access.sessions.time.monotonic", lambda: later)
+    now += 5.1
     assert await browser.status() == 200
     assert 1 <= query_counter.count <= 3
 

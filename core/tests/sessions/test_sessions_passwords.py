@@ -136,9 +136,9 @@ async def test_a_hash_with_other_parameters_is_replaced_at_login(browser: Browse
 
 
 def test_judging_a_long_password_takes_no_time() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     passwords.check(PASSWORD, login="li.na", name="n")
-    short = time.monotonic() - begun
-    begun = time.monotonic()
+    short = time.process_time() - begun
+    begun = time.process_time()
     passwords.check(PASSWORD * 50, login="li.na", name="n" * 200)
-    assert time.monotonic() - begun < 10 + short
+    assert time.process_time() - begun < 10 + short

@@ -97,6 +97,21 @@ async def test_guesses_at_the_same_time_are_counted_too(
     assert sorted(status for status, _ in answers) == [401] * 6 + [429] * 14
 
 
+async def test_a_login_that_read_the_clock_before_the_last_one_was_counted_need_not_wait(
+    processes: list[Application], database: Database, frozen_now: FrozenNow
+) -> None:
+    await make_user(database)
+    for browser in [Browser(application) for application in processes * 2]:  # the first at an address never seen
+        assert (await browser.log_in()).status_code == 200
+        frozen_now.advance(seconds=-0.2)
+
+
+async def test_a_guesser_cannot_end_the_wait_by_an_older_clock(browser: Browser, frozen_now: FrozenNow) -> None:
+    assert await until_throttled(browser) == 6
+    frozen_now.advance(seconds=-0.2)
+    assert await fail(browser) == (429, 2)
+
+
 async def test_a_stranger_cannot_keep_a_user_out(browser: Browser, app: Application, frozen_now: FrozenNow) -> None:
     await browser.log_in()
     strangers = [Browser(app, f"198.51.100.{number}") for number in range(30)]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,28 @@ class Order(msgspec.Struct, frozen=True):
     def decode(cls, line: bytes) -> Order:
         """Return the order written in a line."""
         return msgspec.json.decode(line, type=cls, dec_hook=_path)
+
+
+def receive() -> Order | None:
+    """Wait for the supervisor's order; None if it has died before it gave one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor as well, which stops us in order
+    line = sys.stdin.buffer.readline()
+    return Order.decode(line) if line else None
+
+
+def when_orphaned(stop: Callable[[], object]) -> None:
+    """Call `stop` in the running event loop, once, when the pipe that the order came through is closed.
+
+    Nothing else comes through it: the supervisor has told the process to end, or has died, even by kill -9.
+    """
+    loop = asyncio.get_running_loop()
+    pipe = sys.stdin.fileno()
+
+    def closed() -> None:
+        loop.remove_reader(pipe)  # it stays readable, and the process may have work to finish
+        stop()
+
+    loop.add_reader(pipe, closed)
 
 
 def _path(type_: type[Any], value: object) -> object:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from zhike import secrets
 from zhike.access import audit
 from zhike.access.actor import Actor
+from zhike.config import saving as settings
 from zhike.customers import resealing
 from zhike.errors import Refused
 from zhike.i18n import Text, text
+from zhike.orm import Database
 from zhike.vault import FRESH, RIPE, Reseal, Vault, unwrap, wrap
 
-if TYPE_CHECKING:
-    from zhike.orm import Database
-
-PLACES: dict[str, Reseal] = {"secrets": secrets.reseal, "customers": resealing.reseal}
+PLACES: dict[str, Reseal] = {
+    "secrets": secrets.reseal,
+    "settings": settings.reseal,
+    "customers": resealing.reseal,
+}
 """All places where sealed values stand."""
 CHUNK = 1_000
 """Rows that are looked at in one transaction."""
@@ -61,21 +63,11 @@ class DataKey(msgspec.Struct, frozen=True, kw_only=True):
 
 async def data_keys(db: Database, vault: Vault) -> list[DataKey]:
     """Return all data keys and whether the ring opens them."""
-    async with db.connection() as connection:
-        rows = await connection.fetch(_KEYS)
+    rows = await db.fetch(_KEYS)
     found = []
-    for id_, purpose, wrapped, wrapped_by, created_at, retired_at in rows:
-        key = unwrap(vault.ring, id_, purpose, wrapped, wrapped_by)
-        found.append(
-            DataKey(
-                id=id_,
-                purpose=purpose,
-                wrapped_by=wrapped_by,
-                created_at=created_at,
-                retired_at=retired_at,
-                problem=key if isinstance(key, Text) else None,
-            )
-        )
+    for row in map(dict, rows):
+        key = unwrap(vault.ring, row["id"], row["purpose"], row.pop("wrapped"), row["wrapped_by"])
+        found.append(DataKey(**row, problem=key if isinstance(key, Text) else None))
     return found
 
 

@@ -29,6 +29,9 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         rules: Field of a customer to whether it is masked or hidden; None for those that are shipped with the role.
         token_kind: The kind of the token, or None.
         origins: Of a token of kind `collect`, the web sites it is for, such as `https://shop.cn`.
+        locale: The language a user has chosen, or None.
+        zone: The IANA time zone a user has chosen, or None.
+        theme: The colours a user has chosen: `light`, `dark`, or `auto` as their device.
     """
 
     kind: Literal["token", "user", "command", "system"]
@@ -42,6 +45,9 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     rules: Mapping[str, Rule] | None = None
     token_kind: TokenKind | None = None
     origins: frozenset[str] = frozenset()
+    locale: str | None = None
+    zone: str | None = None
+    theme: str = "auto"
 
     @classmethod
     def of_token(cls, token_id: int, name: str, role: str, roles: Roles = ROLES) -> Actor:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from zhike.access.actor import Actor
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
+from zhike.orm import Connection
 
 _SALT_BYTES = 16
 # The digest is of the text as it comes back from jsonb, which orders keys its own way.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
+from zhike.access.actor import Actor
 from zhike.access.directory import CACHE_SECONDS
 from zhike.access.throttle import subscriber
 from zhike.errors import BadRequest, Forbidden, TooMany
 from zhike.i18n import text
+from zhike.orm import Database
 from zhike.settings import is_origin
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.orm import Database
 
 MOST_BYTES = 256 * 1024
 """Of one request's body."""
@@ -39,10 +36,10 @@ def check_origins(origins: Iterable[str]) -> list[str]:
     """
     given = list(dict.fromkeys(origins))
     if not 1 <= len(given) <= MOST_ORIGINS:
-        raise BadRequest(text("A token of kind collect needs 1 to {most} origins", most=MOST_ORIGINS))
+        raise BadRequest(text("A token of kind collect needs 1 to {most} origins", most=MOST_ORIGINS), code="origins")
     if wrong := [origin for origin in given if not is_origin(origin)]:
         told = text("{origin!r} is no origin; expected one such as {example}", origin=wrong[0], example="https://a.cn")
-        raise BadRequest(told)
+        raise BadRequest(told, code="origins")
     return given
 
 
@@ -51,12 +48,12 @@ class Gate:
 
     Args:
         db: Where the tokens are stored.
-        limit: Requests a minute of one address with one token.
+        limit: Tells the requests a minute of one address with one token.
     """
 
-    def __init__(self, db: Database, limit: int) -> None:
+    def __init__(self, db: Database, limit: Callable[[], int]) -> None:
         self._db = db
-        self._limit = limit / 60
+        self._limit = limit
         self._used: OrderedDict[tuple[int | None, str], tuple[float, float]] = OrderedDict()
         self._origins: tuple[float, frozenset[str]] = (0.0, frozenset())
 
@@ -76,15 +73,15 @@ class Gate:
             found = text("This token is not for pages of {origin}", origin=repr(origin))
             none = text("The header Origin is missing: a token of the kind collect is for web pages only")
             raise Forbidden(found if origin else none, code="origin")
-        self._take((actor.id, subscriber(address)), self._limit)
-        self._take((actor.id, ""), self._limit * _ADDRESSES)
+        rate = self._limit() / 60
+        self._take((actor.id, subscriber(address)), rate)
+        self._take((actor.id, ""), rate * _ADDRESSES)
 
     async def origins(self) -> frozenset[str]:
         """Return the origins of all tokens that are valid, as they were within the last five seconds."""
         if self._origins[0] < time.monotonic():
             until = time.monotonic() + CACHE_SECONDS
-            async with self._db.connection() as connection:
-                self._origins = until, frozenset(row[0] for row in await connection.fetch(_ORIGINS))
+            self._origins = until, frozenset(row[0] for row in await self._db.fetch(_ORIGINS))
         return self._origins[1]
 
     def _take(self, key: tuple[int | None, str], rate: float) -> None:

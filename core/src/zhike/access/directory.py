@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections.abc import Collection
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from zhike import clock
 from zhike.access.actor import Actor
 from zhike.access.finding import load
 from zhike.access.role_book import RoleBook
 from zhike.access.roles import ROLES, Roles
-
-if TYPE_CHECKING:
-    from zhike.orm import Database
+from zhike.orm import Database
 
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 4096
@@ -36,10 +35,11 @@ class Directory(RoleBook):
     Args:
         db: Where tokens, users and roles are stored.
         roles: What each shipped role grants here, with what plugins add.
+        whole: See `RoleBook`.
     """
 
-    def __init__(self, db: Database, roles: Roles = ROLES) -> None:
-        super().__init__(roles)
+    def __init__(self, db: Database, roles: Roles = ROLES, whole: Collection[str] = ()) -> None:
+        super().__init__(roles, whole)
         self._db = db
         self._known: dict[bytes | int, _Found] = {}
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
+from asyncpg import Record
 
 from zhike.access.actor import Actor
 from zhike.access.grants import NOTHING, Grants
+from zhike.access.role_book import RoleBook
 from zhike.access.roles import EVENTS_WRITE
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from zhike.access.role_book import RoleBook
-    from zhike.orm import Connection
+from zhike.orm import Connection
 
 _TEAMS = """
 ARRAY(
@@ -26,11 +23,15 @@ ARRAY(
 ) AS teams
 """
 _TOKEN = f"""
-SELECT t.id, t.name, t.role, t.kind, t.origins, t.expires_at, t.user_id, u.role AS user_role, {_TEAMS}
+SELECT t.id, t.name, t.role, t.kind, t.origins, t.expires_at, t.user_id, u.role AS user_role,
+  u.locale, u.zone, u.theme, {_TEAMS}
 FROM api_token AS t LEFT JOIN app_user AS u ON u.id = t.user_id
 WHERE t.hash = $1 AND t.revoked_at IS NULL AND u.disabled_at IS NULL
 """
-_USER = f"SELECT u.id, u.name, u.role, {_TEAMS} FROM app_user AS u WHERE u.id = $1 AND u.disabled_at IS NULL"
+_USER = f"""
+SELECT u.id, u.name, u.role, u.locale, u.zone, u.theme, {_TEAMS} FROM app_user AS u
+WHERE u.id = $1 AND u.disabled_at IS NULL
+"""
 
 
 def narrowed(grants: Grants, kind: str) -> Grants:
@@ -82,4 +83,7 @@ def _actor(kind: Literal["token", "user"], row: Record, granted: Grants, user_id
         teams=frozenset(row["teams"]),
         scopes={key: scope for key, scope in granted.scopes.items() if scope != "all"},
         rules=granted.rules,
+        locale=row["locale"],
+        zone=row["zone"],
+        theme=row["theme"] or "auto",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,9 +11,7 @@ from zhike.access.masking import rules_of
 from zhike.access.roles import RULES, Roles, Rule, Scope
 from zhike.errors import Forbidden
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
+from zhike.orm import Connection
 
 _SCOPES: tuple[Scope, ...] = ("own", "team", "all")
 _RULES: tuple[Rule | None, ...] = (None, "mask", "hide")
@@ -67,23 +64,34 @@ def of_shipped(roles: Roles) -> dict[str, Grants]:
 
 
 async def load(
-    connection: Connection, names: Iterable[str], known: Iterable[str], *, archived: bool = False
+    connection: Connection, names: Iterable[str], known: Mapping[str, bool], *, archived: bool = False
 ) -> dict[str, Grants]:
     """Return what roles of the installation's own grant.
 
     Args:
         connection: To the database.
         names: Their names; those that are not there are left out of the answer.
-        known: The permissions there are; those of a plugin that does not run are passed over.
+        known: The permissions there are, each with whether it is granted for all customers or not at all; those of a
+            plugin that does not run are passed over.
         archived: Whether also of those that are archived.
     """
-    permissions = frozenset(known)
     found = {}
     for row in await connection.fetch(_OWN, list(names), archived):
         scopes = msgspec.json.decode(row["scopes"] or "{}", type=dict[str, Scope])
         rules = msgspec.json.decode(row["rules"] or "{}", type=dict[str, Rule])
-        found[row["name"]] = Grants({key: scopes[key] for key in sorted(permissions & scopes.keys())}, rules)
+        held = {key: each for key, each in sorted(scopes.items()) if key in known and (each == "all" or not known[key])}
+        found[row["name"]] = Grants(held, rules)
     return found
+
+
+def grantable(actor: Actor, grants: Grants) -> bool:
+    """Tell whether `actor` may give `grants` to somebody: to users of their own teams at least."""
+    team_id = next(iter(sorted(actor.teams)), None)
+    try:
+        require_grantable(actor, grants, team_id=team_id)
+    except Forbidden:
+        return False
+    return True
 
 
 def require_grantable(actor: Actor, grants: Grants, *, user_id: int | None = None, team_id: int | None = None) -> None:

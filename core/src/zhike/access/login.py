@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from asyncpg import Record
 
 from zhike import clock
 from zhike.access import audit, passwords, sessions, throttle
 from zhike.access.actor import Actor
+from zhike.access.throttle import Attempt
+from zhike.api import Browser, Host
 from zhike.errors import Unauthorized
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from zhike.access.throttle import Attempt
-    from zhike.api import Browser, Host
 
 USER = "SELECT id, login, name, password_hash FROM app_user WHERE disabled_at IS NULL AND "
 # Whoever disables the user, or changes the password, at the same time waits, and then ends the session.

@@ -30,6 +30,7 @@ async def create(
     password: str,
     team_id: int | None = None,
     directory: Directory | None = None,
+    least: int = passwords.MIN_PASSWORD,
 ) -> User:
     """Make a user.
 
@@ -42,6 +43,7 @@ async def create(
         password: See `zhike.access.passwords.check`.
         team_id: The user's team, or None.
         directory: The process's; it knows what plugins let roles do.
+        least: Fewest characters of the password.
 
     Raises:
         BadRequest: If an argument is not as described.
@@ -54,10 +56,11 @@ async def create(
             text(
                 "The login {login!r} is not usable; expected letters, digits and ._@+-, at most 100",
                 login=login,
-            )
+            ),
+            code="login",
         )
     check_name(name)
-    hashed = await passwords.chosen(password, login=login, name=name)
+    hashed = await passwords.chosen(password, login=login, name=name, least=least)
     async with db.transaction() as connection:
         await check_team(connection, actor, team_id)
         granted = await (directory or Directory(db)).role(connection, role)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from zhike import clock
 from zhike.access import passwords, throttle
+from zhike.access.actor import Actor
 from zhike.access.login import USER, begin, refused, wrong
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.api import Browser, Host
+from zhike.api import Browser, Host
+from zhike.config.groups import Security
 
 
 async def change(host: Host, browser: Browser, actor: Actor, old: str, new: str) -> tuple[Actor, str]:
@@ -35,7 +32,8 @@ async def change(host: Host, browser: Browser, actor: Actor, old: str, new: str)
         user = await connection.fetchrow(f"{USER} id = $1", actor.user_id)
     if user is None:
         raise wrong()
-    hashed = await passwords.chosen(new, login=user["login"], name=user["name"])
+    least = host.platform.config.get(Security).password_length
+    hashed = await passwords.chosen(new, login=user["login"], name=user["name"], least=least)
     attempt = await throttle.attempt(host.db, user["login"], browser.address, clock.now())
     if not await passwords.matches(user["password_hash"], old):
         raise await refused(host, attempt, user)

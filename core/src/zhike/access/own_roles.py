@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from zhike import clock
+from zhike._versions import require_version
 from zhike.access import audit
 from zhike.access.actor import Actor
 from zhike.access.directory import Directory
@@ -127,7 +128,7 @@ async def create(db: Database, actor: Actor, new: NewRole, directory: Directory)
         )
         if not made:
             raise Conflict(text("There is a role {role} already", role=new.name))
-        await _store(connection, new.name, granted)
+        await _store(connection, new.name, granted, directory)
         await audit.record(connection, actor, "role.create", f"role:{new.name}", msgspec.structs.asdict(new))
     directory.forget()  # a user may have had a role of that name all along
     return _role(granted, name=new.name, label=new.label)
@@ -158,9 +159,7 @@ async def change(db: Database, actor: Actor, name: str, change: RoleChange, dire
         if row is None:
             raise NotFound(text("There is no role {role!r}", role=name))
         old = _role((await directory.grants(connection, [name], archived=True))[name], **row)
-        if change.version != old.version:
-            what = text("Somebody has changed the role since; it is at version {version}", version=old.version)
-            raise Conflict(what, code="version")
+        require_version(old.version, change.version)
         given = {key: value for key, value in msgspec.structs.asdict(change).items() if value is not UNSET}
         if "archived" in given:
             given["archived_at"] = (old.archived_at or clock.now()) if given.pop("archived") else None
@@ -174,7 +173,7 @@ async def change(db: Database, actor: Actor, name: str, change: RoleChange, dire
             *(name, new.label, new.version, new.archived_at),
         )
         if {"permissions", "rules"} & given.keys():
-            await _store(connection, name, granted)
+            await _store(connection, name, granted, directory)
         await audit.record(connection, actor, "role.change", f"role:{name}", given)
     directory.forget()
     return new
@@ -190,6 +189,10 @@ def _check(granted: Grants, label: str, directory: Directory) -> None:
         raise BadRequest(text("The label of a role has 1 to 200 printable characters"), code="label")
     if unknown := sorted(granted.scopes.keys() - directory.permissions):
         raise BadRequest(text("permissions: there is no permission {permission!r}", permission=unknown[0]))
+    if partly := sorted(key for key in directory.whole & granted.scopes.keys() if granted.scopes[key] != "all"):
+        raise BadRequest(
+            text('permissions: {permission} is granted for all customers ("all") or not at all', permission=partly[0])
+        )
     for field in granted.rules:
         if field not in COLUMNS and not _FIELD.fullmatch(field):
             raise BadRequest(
@@ -201,8 +204,10 @@ def _check(granted: Grants, label: str, directory: Directory) -> None:
             )
 
 
-async def _store(connection: Connection, name: str, granted: Grants) -> None:
-    await connection.execute("DELETE FROM role_permission WHERE role = $1", name)
+async def _store(connection: Connection, name: str, granted: Grants, directory: Directory) -> None:
+    # What plugins that do not run at the moment let the role do stays.
+    known = list(directory.permissions)
+    await connection.execute("DELETE FROM role_permission WHERE role = $1 AND permission = ANY ($2)", name, known)
     await connection.execute("DELETE FROM field_rule WHERE role = $1", name)
     await connection.execute(_PERMISSIONS, name, list(granted.scopes), list(granted.scopes.values()))
     await connection.execute(_RULES, name, list(granted.rules), list(granted.rules.values()))

@@ -32,13 +32,14 @@ _threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="password")
 _waiting = 0
 
 
-def check(password: str, *, login: str, name: str) -> None:
+def check(password: str, *, login: str, name: str, least: int = MIN_PASSWORD) -> None:
     """Refuse a password that is not to be chosen; any characters will do, but nothing that is soon guessed.
 
     Args:
         password: The password as it was typed.
         login: Whose it is to be; neither this nor `name` may make up the password.
         name: The user's name.
+        least: Fewest characters.
 
     Raises:
         BadRequest: With code `password`.
@@ -47,9 +48,9 @@ def check(password: str, *, login: str, name: str) -> None:
         password.encode()
     except UnicodeEncodeError:
         raise BadRequest(text("The password is no text; expected UTF-8"), code="password") from None
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+    if not least <= len(password) <= MAX_PASSWORD:
         raise BadRequest(
-            text("A password has {least} to {most} characters", least=MIN_PASSWORD, most=MAX_PASSWORD), code="password"
+            text("A password has {least} to {most} characters", least=least, most=MAX_PASSWORD), code="password"
         )
     from zxcvbn import zxcvbn  # 12 MB, which only those processes need where passwords are chosen
 
@@ -69,11 +70,11 @@ async def hashed(password: str) -> str:
     return await _beside(lambda: _hasher().hash(password))
 
 
-async def chosen(password: str, *, login: str, name: str) -> str:
+async def chosen(password: str, *, login: str, name: str, least: int = MIN_PASSWORD) -> str:
     """Return the hash of a new password, if it may be chosen; see `check` and `hashed`."""
 
     def work() -> str:
-        check(password, login=login, name=name)
+        check(password, login=login, name=name, least=least)
         return _hasher().hash(password)
 
     return await _beside(work)

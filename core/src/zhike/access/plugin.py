@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zhike.access import roles_api, session_api, teams_api, tokens_api, trail, users_api
+from zhike.access import pages, roles_api, session_api, teams_api, tokens_api, trail, users_api
 from zhike.access.heads import JOBS, SCHEDULES
 from zhike.access.roles import PERMISSION_LABELS, ROLES
-from zhike.contracts import Job, Permission, Route, Schedule
+from zhike.contracts import Job, PageRoute, Permission, Route, Schedule
 from zhike.hooks import hookimpl
 
 
@@ -25,6 +25,12 @@ def register_routes() -> Sequence[Route]:
     """Register the routes that manage who may do what, and those of logins."""
     modules = (users_api, teams_api, roles_api, tokens_api, session_api, trail)
     return [route for module in modules for route in module.ROUTES]
+
+
+@hookimpl
+def register_pages() -> Sequence[PageRoute]:
+    """Register the pages of logging in and out."""
+    return pages.PAGES
 
 
 @hookimpl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from zhike.access import grants
@@ -20,15 +20,22 @@ class RoleBook:
 
     Args:
         roles: What each shipped role grants here, with what plugins add.
+        whole: Permissions that are granted for all customers or not at all.
     """
 
-    def __init__(self, roles: Roles) -> None:
+    def __init__(self, roles: Roles, whole: Collection[str] = ()) -> None:
         self._shipped = grants.of_shipped(roles)
+        self._granted_whole = {key: key in whole for key in self._shipped["admin"].scopes}
 
     @property
     def permissions(self) -> frozenset[str]:
         """All permissions there are."""
-        return frozenset(self._shipped["admin"].scopes)
+        return frozenset(self._granted_whole)
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """Those that are granted for all customers or not at all."""
+        return frozenset(key for key, whole in self._granted_whole.items() if whole)
 
     async def grants(
         self, connection: Connection, names: Iterable[str], *, archived: bool = False
@@ -43,7 +50,7 @@ class RoleBook:
         wanted = set(names)
         shipped = {name: self._shipped[name] for name in wanted & self._shipped.keys()}
         own = wanted - shipped.keys()
-        return shipped | (await grants.load(connection, own, self.permissions, archived=archived) if own else {})
+        return shipped | (await grants.load(connection, own, self._granted_whole, archived=archived) if own else {})
 
     async def role(self, connection: Connection, name: str) -> Grants:
         """Return what a role grants that is about to be given to somebody.

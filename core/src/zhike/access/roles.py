@@ -45,6 +45,9 @@ CONSUMERS_READ = "consumers.read"
 CONSUMERS_MANAGE = "consumers.manage"
 JOBS_READ = "jobs.read"
 JOBS_MANAGE = "jobs.manage"
+SETTINGS_OPEN = "settings.open"
+SETTINGS_MANAGE = "settings.manage"
+DESK_SHARE = "desk.share"
 
 _READER = frozenset({CUSTOMERS_READ, EVENTS_READ, CONDITIONS_COUNT, CALENDARS_READ, TASKS_READ})
 _AGENT = _READER | {CUSTOMERS_WRITE, TASKS_WRITE}
@@ -56,6 +59,8 @@ _MANAGER = _AGENT | {
     PLUGINS_READ,
     CONSUMERS_READ,
     JOBS_READ,
+    SETTINGS_OPEN,
+    DESK_SHARE,
 }
 
 Scope = Literal["all", "team", "own"]
@@ -79,12 +84,23 @@ ROLES: Roles = MappingProxyType(
             CONSUMERS_MANAGE,
             JOBS_MANAGE,
             CALENDARS_MANAGE,
+            SETTINGS_MANAGE,
         },
         "manager": _MANAGER,
         "agent": _AGENT,
         "viewer": _READER,
     }
 )
+
+ROLE_LABELS: Mapping[str, Text] = MappingProxyType(
+    {
+        "admin": text("Administrator"),
+        "manager": text("Manager"),
+        "agent": text("Agent"),
+        "viewer": text("Viewer"),
+    }
+)
+"""Names of the shipped roles for people."""
 
 RULES: Mapping[str, Mapping[str, Rule]] = MappingProxyType(
     {"admin": {}, "manager": {}, "agent": {}, "viewer": MappingProxyType({"phone": "mask", "email": "mask"})}
@@ -117,6 +133,9 @@ PERMISSION_LABELS: Mapping[str, Text] = MappingProxyType(
         CONSUMERS_MANAGE: text("Manage consumers and dead letters"),
         JOBS_READ: text("See jobs"),
         JOBS_MANAGE: text("Manage jobs"),
+        SETTINGS_OPEN: text("Open the settings"),
+        SETTINGS_MANAGE: text("Change the settings of the installation"),
+        DESK_SHARE: text("Share saved views with everybody"),
     }
 )
 

@@ -68,27 +68,18 @@ async def list_permissions(call: Call) -> PermissionsAnswer:
 
 
 _route = partial(Route, permission=ADMIN_ROLES)
+_write = partial(_route, answer=Role, statuses=(409,))
 
 ROUTES = (
     _route(method="GET", query=PageQuery, path="/roles", handler=list_roles, summary="Roles", answer=Page[Role]),
-    _route(
-        method="POST",
-        path="/roles",
-        handler=create_role,
-        summary="Make a role",
-        body=NewRole,
-        answer=Role,
-        statuses=(409,),
-    ),
-    _route(
+    _write(method="POST", path="/roles", handler=create_role, summary="Make a role", body=NewRole),
+    _write(
         method="PATCH",
         path="/roles/{role}",
         handler=change_role,
         summary="Change a role",
         body=RoleChange,
-        answer=Role,
         places={"role": "The role's name"},
-        statuses=(409,),
     ),
     _route(
         method="GET",

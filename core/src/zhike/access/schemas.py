@@ -21,6 +21,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         team_id: Their team, or None.
         created_at: When the user was made.
         disabled_at: Since when the user cannot log in, or None.
+        version: Goes up with each change of the above.
     """
 
     id: int
@@ -30,6 +31,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     team_id: int | None
     created_at: datetime
     disabled_at: datetime | None
+    version: int
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +61,8 @@ class UserChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         team_id: Id of their team; null for none.
         password: The new one.
         disabled: Whether they are kept from logging in, and their tokens from acting.
+        version: That of the user who is changed; if they have another one by now, nothing is changed (409). Left out,
+            it is not asked for.
     """
 
     name: str | UnsetType = UNSET
@@ -66,3 +70,4 @@ class UserChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     team_id: Id | UnsetType | None = UNSET
     password: str | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
+    version: int | UnsetType = UNSET

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,10 +11,8 @@ from zhike import clock
 from zhike.access.chain import START, Head, link
 from zhike.errors import Unavailable
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection, Database
-    from zhike.vault import Keys, Vault
+from zhike.orm import Connection, Database
+from zhike.vault import Keys, Vault
 
 TICK = 0.5
 """Seconds between two looks."""

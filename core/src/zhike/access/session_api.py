@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -125,7 +126,7 @@ async def change_password(call: Call) -> LoggedIn:
 
 
 def _begun(call: Call, user: Actor, token: str) -> LoggedIn:
-    seconds = int(call.settings.session_lifetime)
+    seconds = int(call.host.sessions.lifetime.total_seconds())
     call.headers.append((b"set-cookie", set_cookie(token, secure=call.browser.secure, seconds=seconds).encode()))
     return _shown(user, token)
 
@@ -145,6 +146,8 @@ async def _end(call: Call, user_id: int | None, session_id: int | None) -> Ended
     return Ended()
 
 
+_own = partial(Route, permission=_OWN)
+
 ROUTES = (
     Route(
         method="POST",
@@ -156,49 +159,24 @@ ROUTES = (
         answer=LoggedIn,
         statuses=(400, 401, 403, 429, 503),
     ),
-    Route(
-        method="GET",
-        path="/session",
-        handler=show_session,
-        permission=_OWN,
-        summary="Who has logged in",
-        answer=LoggedIn,
-    ),
-    Route(
-        method="DELETE",
-        path="/session",
-        handler=log_out,
-        permission=_OWN,
-        summary="Log out",
-        answer=Ended,
-        statuses=(404,),
-    ),
-    Route(
+    _own(method="GET", path="/session", handler=show_session, summary="Who has logged in", answer=LoggedIn),
+    _own(method="DELETE", path="/session", handler=log_out, summary="Log out", answer=Ended, statuses=(404,)),
+    _own(
         method="POST",
         path="/session/password",
         handler=change_password,
-        permission=_OWN,
         summary="Change one's own password",
         body=PasswordChange,
         answer=LoggedIn,
         statuses=(429,),
     ),
-    Route(
-        method="GET",
-        path="/sessions",
-        handler=list_sessions,
-        permission=_OWN,
-        summary="One's own sessions",
-        answer=SessionList,
-    ),
-    Route(
+    _own(method="GET", path="/sessions", handler=list_sessions, summary="One's own sessions", answer=SessionList),
+    _own(
         method="DELETE",
         path="/sessions/{session_id}",
         handler=end_session,
-        permission=_OWN,
         summary="End one of one's own sessions",
         answer=Ended,
-        places={"session_id": "The session's id"},
     ),
     Route(
         method="DELETE",
@@ -207,6 +185,5 @@ ROUTES = (
         permission=ADMIN_USERS,
         summary="End all sessions of a user",
         answer=Ended,
-        places={"user_id": "The user's id"},
     ),
 )

@@ -16,16 +16,16 @@ import msgspec
 
 from zhike import clock
 from zhike.access import audit
+from zhike.access.actor import Actor
 from zhike.access.directory import CACHE_SECONDS, CACHE_SIZE
+from zhike.api import Browser
+from zhike.config.groups import Security
 from zhike.errors import NotFound
 from zhike.i18n import text
+from zhike.orm import Connection, Database
 
 if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.access.directory import Directory
-    from zhike.api import Browser
-    from zhike.orm import Connection, Database
-    from zhike.settings import Settings
+    from zhike.platform import Platform
 
 _RENEW = timedelta(minutes=1)
 """A session that was used is noted as used at most so often."""
@@ -65,39 +65,51 @@ class Found(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """The ids of a session and its user until it ends, and until when that holds."""
+    """The ids of a session and its user until it ends, and until when that holds; whether it was noted as used."""
 
     until: float
     ids: tuple[int, int] | None
     ends_at: datetime
+    used: bool
 
 
 class Sessions:
     """Finds the user behind a session's token; what it finds holds for at most five seconds.
 
     Args:
-        db: Where sessions are stored.
-        settings: How long they last.
-        directory: Finds users.
+        platform: The process's platform; its settings say how long sessions last.
     """
 
-    def __init__(self, db: Database, settings: Settings, directory: Directory) -> None:
-        self.idle = timedelta(seconds=settings.session_idle)
-        self.lifetime = timedelta(seconds=settings.session_lifetime)
-        self._db = db
-        self._directory = directory
+    def __init__(self, platform: Platform) -> None:
+        self._config = platform.config
+        self._db = platform.db
+        self._directory = platform.directory
         self._known: dict[bytes, _Known] = {}
 
-    async def find(self, token: str) -> Found | None:
+    @property
+    def idle(self) -> timedelta:
+        """After which a session that is not used ends."""
+        return timedelta(seconds=self._config.get(Security).session_idle)
+
+    @property
+    def lifetime(self) -> timedelta:
+        """After which every session ends."""
+        return timedelta(seconds=self._config.get(Security).session_lifetime)
+
+    async def find(self, token: str, *, used: bool = True) -> Found | None:
         """Return the session with this token, or None if there is none or it has ended.
+
+        Args:
+            token: The session's token.
+            used: Whether this counts as use; what a page asks for by itself keeps no session alive.
 
         Raises:
             Unavailable: If it is not cached and the database cannot be asked.
         """
         digest = _hash(token)
         known = self._known.get(digest)
-        if known is None or known.until < time.monotonic():
-            known = await self._load(digest)
+        if known is None or known.until < time.monotonic() or (used and not known.used):
+            known = await self._load(digest, used)
         if known.ids is None or clock.now() >= known.ends_at:
             return None
         actor = await self._directory.user(known.ids[1])
@@ -107,7 +119,7 @@ class Sessions:
         """Look at the database again, since sessions have ended."""
         self._known = {}
 
-    async def _load(self, digest: bytes) -> _Known:
+    async def _load(self, digest: bytes, used: bool) -> _Known:
         # The time is taken before the query: no answer may live longer than five seconds after it was true.
         until, now = time.monotonic() + CACHE_SECONDS, clock.now()
         known = self._known  # what is loaded while somebody calls `forget` is forgotten with the rest
@@ -118,13 +130,13 @@ class Sessions:
             )
             if row is not None:
                 ids, ends_at = (row["id"], row["user_id"]), self._end_of(row["created_at"], row["seen_at"])
-                if row["seen_at"] + min(_RENEW, self.idle / 10) <= now < ends_at:
+                if used and row["seen_at"] + min(_RENEW, self.idle / 10) <= now < ends_at:
                     await connection.execute("UPDATE session SET seen_at = $2 WHERE id = $1", row["id"], now)
                     ends_at = self._end_of(row["created_at"], now)
         known.pop(digest, None)
         while len(known) >= CACHE_SIZE:
             del known[next(iter(known))]
-        known[digest] = found = _Known(until, ids, ends_at)
+        known[digest] = found = _Known(until, ids, ends_at, used)
         return found
 
     def _end_of(self, created_at: datetime, seen_at: datetime) -> datetime:
@@ -169,19 +181,26 @@ async def list_(db: Database, sessions: Sessions, user_id: int | None, current: 
         current: Id of the one that asks.
     """
     now = clock.now()
-    async with db.connection() as connection:
-        rows = await connection.fetch(
-            "SELECT id, created_at, seen_at, address, agent, id = $2 AS current FROM session"
-            " WHERE user_id = $1 AND seen_at > $3 AND created_at > $4 ORDER BY id DESC",
-            user_id,
-            current,
-            now - sessions.idle,
-            now - sessions.lifetime,
-        )
+    rows = await db.fetch(
+        "SELECT id, created_at, seen_at, address, agent, id = $2 AS current FROM session"
+        " WHERE user_id = $1 AND seen_at > $3 AND created_at > $4 ORDER BY id DESC",
+        user_id,
+        current,
+        now - sessions.idle,
+        now - sessions.lifetime,
+    )
     return [Session(**row) for row in rows]
 
 
-async def end(db: Database, sessions: Sessions, actor: Actor, user_id: int | None, session_id: int | None) -> None:
+async def end(
+    db: Database,
+    sessions: Sessions,
+    actor: Actor,
+    user_id: int | None,
+    session_id: int | None,
+    *,
+    keep: int | None = None,
+) -> None:
     """End one session of a user, or all of them.
 
     Args:
@@ -190,15 +209,18 @@ async def end(db: Database, sessions: Sessions, actor: Actor, user_id: int | Non
         actor: Who ends it: the user, or an administrator.
         user_id: Whose session.
         session_id: Which one; None for all.
+        keep: The one that goes on if all others end.
 
     Raises:
         NotFound: If the user has no such session.
     """
     async with db.transaction() as connection:
         ended = await connection.fetch(
-            "DELETE FROM session WHERE user_id = $1 AND ($2::bigint IS NULL OR id = $2) RETURNING id",
+            "DELETE FROM session WHERE user_id = $1 AND ($2::bigint IS NULL OR id = $2)"
+            " AND id IS DISTINCT FROM $3::bigint RETURNING id",
             user_id,
             session_id,
+            keep,
         )
         if session_id is not None and not ended:
             raise NotFound(text("There is no session {id}", id=session_id))

@@ -30,6 +30,11 @@ class AppUser(Table, tablename="app_user"):
     team_id = BigInt(null=True, default=None)
     created_at = Timestamptz()
     disabled_at = Timestamptz(null=True, default=None)
+    locale = Text(null=True, default=None)
+    zone = Text(null=True, default=None)
+    theme = Text(default="auto", help_text="light, dark or auto.")
+    preferences = JSONB(default="{}")
+    version = Integer(default=1)
 
 
 class Team(Table, tablename="team"):
@@ -39,6 +44,7 @@ class Team(Table, tablename="team"):
     name = Text()
     parent_id = BigInt(null=True, default=None)
     created_at = Timestamptz()
+    version = Integer(default=1)
 
 
 class Role(Table, tablename="role"):

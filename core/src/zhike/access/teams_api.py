@@ -41,6 +41,6 @@ ROUTES = (
         summary="Change a team",
         body=TeamChange,
         answer=Team,
-        places={"team_id": "The team's id"},
+        statuses=(409,),
     ),
 )

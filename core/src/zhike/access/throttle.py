@@ -18,15 +18,12 @@ import hashlib
 import ipaddress
 import math
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from zhike.errors import TooMany
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection, Database
+from zhike.orm import Connection, Database
 
 FREE_OF_LOGIN = 5
 FREE_OF_ADDRESS = 50
@@ -35,13 +32,14 @@ LONGEST = timedelta(minutes=15)
 FORGET = timedelta(days=1)
 KNOWN = timedelta(days=90)
 
+# Of two attempts at the same time, the one that read the clock first may be counted last: `until` = `at` is no wait.
 _COUNT = """
 INSERT INTO login_throttle AS t (key, failures, at, until) VALUES ($1, 1, $2, $2)
 ON CONFLICT (key) DO UPDATE SET (failures, at, until) = (
   SELECT n, $2, $2 + LEAST($4, interval '1 second' * CASE WHEN n > $3 THEN 2 ^ LEAST(n - $3 - 1, 20) ELSE 0 END)
   FROM (SELECT CASE WHEN t.at < $2 - $5::interval THEN 1 ELSE t.failures + 1 END AS n) AS counted
 )
-WHERE t.until <= $2 RETURNING until
+WHERE t.until <= GREATEST($2, t.at) RETURNING until
 """
 
 

@@ -7,10 +7,10 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from zhike import wire
 from zhike.access import audit
 from zhike.access.actor import Actor, TokenKind
 from zhike.access.collect import check_origins
@@ -21,11 +21,9 @@ from zhike.access.roles import ADMIN_TOKENS
 from zhike.access.scope import visible_users
 from zhike.contracts import TokenDraft
 from zhike.errors import BadRequest, NotFound
+from zhike.hooks import Hooks
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.hooks import Hooks
-    from zhike.orm import Connection, Database
+from zhike.orm import Connection, Database
 
 PREFIX = "zk_"
 _COLUMNS = "id, name, role, kind, user_id, origins, created_at, expires_at, revoked_at"
@@ -120,7 +118,7 @@ async def create(
 def _checked(name: str, kind: TokenKind, origins: Sequence[str]) -> list[str]:
     """Return the origins of a token that is to be made; its name was looked at, too."""
     if not 1 <= len(name) <= 200 or not name.isprintable() or name.isspace():
-        raise BadRequest(text("The name of a token has 1 to 200 printable characters"))
+        raise BadRequest(text("The name of a token has 1 to 200 printable characters"), code="name")
     if kind == "collect":
         return check_origins(origins)
     if origins:
@@ -138,7 +136,7 @@ async def _of_user(
         user_id,
     )
     if user is None:
-        raise BadRequest(text("user_id: there is no active user {id}", id=user_id))
+        raise wire.refuse(wire.Fault("user_id", text("there is no active user {id}", id=user_id)))
     within = granted.within(await directory.role(connection, user["role"]))
     # The user may be given another role later: within that the token would do more than whoever made it, if not they.
     return within if actor.kind == "user" and user_id == actor.id else granted, user["team_id"]
@@ -154,10 +152,9 @@ async def list_(db: Database, actor: Actor | None = None, *, after: int = 0, lim
         limit: At most so many.
     """
     seen = "TRUE" if actor is None else _visible(actor)
-    async with db.connection() as connection:
-        rows = await connection.fetch(
-            f"SELECT {_COLUMNS} FROM api_token AS t WHERE id > $1 AND {seen} ORDER BY id LIMIT $2", after, limit
-        )
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM api_token AS t WHERE id > $1 AND {seen} ORDER BY id LIMIT $2", after, limit
+    )
     return [Token(**row) for row in rows]
 
 

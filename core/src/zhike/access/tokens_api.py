@@ -93,6 +93,5 @@ ROUTES = (
         handler=revoke_token,
         summary="Revoke a token",
         answer=Revoked,
-        places={"token_id": "The token's id"},
     ),
 )

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from zhike.access.actor import Actor
 from zhike.access.masking import masked_fields, sees_all
 from zhike.access.roles import ADMIN_AUDIT
+from zhike.access.sealer import HEAD
 from zhike.api import Call, Page, PageQuery, Route, check_instant
 from zhike.ids import decode_cursor, encode_cursor
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.orm import Database
+from zhike.orm import Database
 
 _Instant = Annotated[datetime, Meta(tz=True)]
-_ASKED = frozenset({"condition"})
+_ASKED = frozenset({"condition", "q"})
 """Details that quote values somebody has asked about."""
+_SEARCHED = 50_000
+"""Rows that a text is looked for in."""
 _Word = Annotated[str, Meta(min_length=1, max_length=300)]
 
 
@@ -32,6 +33,7 @@ class AuditQuery(PageQuery, frozen=True, kw_only=True):
         object: What it was done to, such as `token:7`.
         from_: Not before this instant.
         to: Before this instant.
+        text: Part of action, object or details; looked for in the newest 50,000 rows that the others leave.
     """
 
     actor: _Word | None = None
@@ -39,6 +41,7 @@ class AuditQuery(PageQuery, frozen=True, kw_only=True):
     object: _Word | None = None
     from_: _Instant | None = msgspec.field(default=None, name="from")
     to: _Instant | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"\A[^\x00]*\Z")] | None = None
 
 
 class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +81,7 @@ async def list_(db: Database, actor: Actor, query: AuditQuery, key: bytes = b"")
     for name, instant in (("from", query.from_), ("to", query.to)):
         if instant is not None:
             check_instant(name, instant)
-    scope = f"audit:{query.actor}:{query.action}:{query.object}:{query.from_}:{query.to}"
+    scope = f"audit:{query.actor}:{query.action}:{query.object}:{query.from_}:{query.to}:{query.text}"
     filters = {
         "actor = {}": query.actor,
         "action = {}": query.action,
@@ -93,16 +96,47 @@ async def list_(db: Database, actor: Actor, query: AuditQuery, key: bytes = b"")
     if after is not None:
         conditions.append(f"(at, id) < (${len(given) + 1}, ${len(given) + 2})")
         given += after
-    statement = f"""
-        SELECT id, at, actor, action, object, details::text, sequence FROM audit
-        WHERE {" AND ".join(conditions) or "true"} ORDER BY at DESC, id DESC LIMIT {query.size + 1}
-    """
-    async with db.connection() as connection:
-        rows = await connection.fetch(statement, *given)
     kept = frozenset() if sees_all(actor) else _ASKED | masked_fields(actor)
+    rows_of = f"""
+        SELECT id, at, actor, action, object, details::text, sequence FROM audit
+        WHERE {" AND ".join(conditions) or "true"} ORDER BY at DESC, id DESC
+    """
+    statement = f"{rows_of} LIMIT {query.size + 1}"
+    if query.text is not None:
+        given.append(query.text)
+        # Whom something is kept from learns nothing of it by looking for it either.
+        told = "action || ' ' || object" + ("" if kept else " || ' ' || coalesce(details, '')")
+        statement = f"""
+            SELECT * FROM ({rows_of} LIMIT {_SEARCHED}) AS newest
+            WHERE position(lower(${len(given)}) IN lower({told})) > 0
+            ORDER BY at DESC, id DESC LIMIT {query.size + 1}
+        """
+    rows = await db.fetch(statement, *given)
     items = [AuditRow(**{**row, "details": _shown(row["details"], kept)}) for row in rows[: query.size]]
     last = (items[-1].at, items[-1].id) if len(rows) > query.size else None
     return Page(items, last and encode_cursor(last, key, scope=scope))
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """How far the chain reaches.
+
+    Args:
+        sequence: The number of its last row; 0 without one.
+        at: When that was sealed, or None.
+        waiting: Rows that are not sealed yet.
+    """
+
+    sequence: int
+    at: datetime | None
+    waiting: int
+
+
+async def sealed(db: Database) -> Sealed:
+    """Return how far the chain reaches."""
+    async with db.connection() as connection:
+        head = await connection.fetchrow(HEAD)
+        waiting = await connection.fetchval("SELECT count(*) FROM audit WHERE sequence IS NULL")
+    return Sealed(0, None, waiting) if head is None else Sealed(head["sequence"], head["at"], waiting)
 
 
 async def list_audit(call: Call, query: AuditQuery) -> Page[AuditRow]:

@@ -14,7 +14,7 @@ from zhike.i18n import text
 if TYPE_CHECKING:
     from zhike.orm import Connection, Database
 
-COLUMNS = "id, login, name, role, team_id, created_at, disabled_at"
+COLUMNS = "id, login, name, role, team_id, created_at, disabled_at, version"
 _ONE = "SELECT {columns} FROM app_user AS u WHERE {column} = $1 AND {visible} FOR NO KEY UPDATE"
 _TEAM = "SELECT id FROM team WHERE id = $1 FOR KEY SHARE"
 
@@ -59,7 +59,7 @@ async def locked(connection: Connection, actor: Actor, who: int | str) -> User:
 def check_name(name: str) -> None:
     """Refuse a name that is not to be shown."""
     if not 1 <= len(name) <= 200 or not name.isprintable() or name.isspace():
-        raise BadRequest(text("The name of a user has 1 to 200 printable characters"))
+        raise BadRequest(text("The name of a user has 1 to 200 printable characters"), code="name")
 
 
 async def check_team(connection: Connection, actor: Actor, team_id: int | None) -> None:
@@ -67,4 +67,5 @@ async def check_team(connection: Connection, actor: Actor, team_id: int | None) 
     if actor.scope(ADMIN_USERS) != "all" and team_id not in actor.teams:
         raise Forbidden(text("{name} manages only the users of some teams", name=actor.name), code="escalation")
     if team_id is not None and await connection.fetchval(_TEAM, team_id) is None:
-        raise BadRequest(text("team_id: there is no team {id}", id=team_id), code="team")
+        wrong = text("there is no team {id}", id=team_id)
+        raise BadRequest(text("{where}: {detail}", where="team_id", detail=wrong), code="team")

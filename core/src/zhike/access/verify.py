@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING
 
 from zhike.access.chain import Head
 from zhike.access.sealer import HEAD
 from zhike.access.walk import Verified, Walk, removed
 from zhike.i18n import Text, text
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection, Database
-    from zhike.vault import Keys
+from zhike.orm import Connection, Database
+from zhike.vault import Keys
 
 CHUNK = 2_000
 """Rows that are in memory at one time."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from zhike.access.chain import START, Head, link
 from zhike.i18n import Text, text
-
-if TYPE_CHECKING:
-    from zhike.vault import Keys
+from zhike.vault import Keys
 
 
 class Verified(msgspec.Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import NamedTuple
@@ -45,7 +46,9 @@ def _notice(year: int, locale: str) -> tuple[dict[date, str], frozenset[date]]:
 
     known = China(years=year, expand=False, language=_LANGUAGES[locale])  # type: ignore[no-untyped-call]  # it annotates none
     # Days that were worked in exchange for the next year's are there in every year.
-    return dict(known.items()), frozenset(day for day in known.weekend_workdays if day.year == year)
+    # The package writes dates within names with the month first, which half of the readers take for the day.
+    dates = {day: re.sub(r"(\d\d)/(\d\d)/(\d{4})", r"\3-\1-\2", name) for day, name in known.items()}
+    return dates, frozenset(day for day in known.weekend_workdays if day.year == year)
 
 
 def _weekends(named: Mapping[date, str], working: frozenset[date]) -> Iterator[date]:

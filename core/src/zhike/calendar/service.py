@@ -7,27 +7,24 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import msgspec
 
 from zhike import clock, wire
 from zhike.access import audit
+from zhike.access.actor import Actor
 from zhike.calendar.chinese import public_year
 from zhike.calendar.hours import parse_hours
 from zhike.calendar.schemas import CalendarEntry, CalendarRequest, ImportedDay, Weekly
 from zhike.calendar.working import SpecialDay, WorkingCalendar
 from zhike.errors import BadRequest, NotFound
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from zhike.access.actor import Actor
-    from zhike.orm import Connection, Database
-    from zhike.platform import Platform
+from zhike.orm import Connection, Database
+from zhike.platform import Platform
 
 DEFAULT = "default"
 """The calendar that counts where nothing else is said; it is there from the first migration on."""
@@ -166,8 +163,7 @@ async def delete_day(db: Database, actor: Actor, name: str, day: date) -> None:
 
 
 async def _rows(platform: Platform, name: str | None) -> list[asyncpg.Record]:
-    async with platform.db.connection() as connection:
-        rows = await connection.fetch(_READ, platform.settings.timezone, name)
+    rows = await platform.db.fetch(_READ, platform.settings.timezone, name)
     if name is not None and not rows:
         raise _unknown(name)
     return rows

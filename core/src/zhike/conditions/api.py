@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -155,22 +156,18 @@ def _described(request: type[msgspec.Struct]) -> type[msgspec.Struct]:
     return described
 
 
+_ask = partial(Route, method="POST", permission=CONDITIONS_COUNT, statuses=(429,))
 ROUTES = (
-    Route(
-        method="POST",
+    _ask(
         path="/conditions/count",
         handler=count_condition,
-        permission=CONDITIONS_COUNT,
         summary="How many customers a condition holds for",
         body=_described(CountRequest),
         answer=CountAnswer,
-        statuses=(429,),
     ),
-    Route(
-        method="POST",
+    _ask(
         path="/conditions/explain",
         handler=explain_condition,
-        permission=CONDITIONS_COUNT,
         summary="Why a condition holds for a customer or not",
         body=_described(ExplainRequest),
         answer=Explained,
@@ -184,24 +181,20 @@ ROUTES = (
         summary="Fields that conditions may ask about",
         answer=FieldsAnswer,
     ),
-    Route(
-        method="POST",
+    _ask(
         path="/customers/search",
         handler=search_customers,
         permission=CUSTOMERS_READ,
         summary="Customers for whom a condition holds",
         body=_described(SearchRequest),
         answer=Page[Customer],
-        statuses=(429,),
     ),
-    Route(
-        method="POST",
+    _ask(
         path="/customers/bulk",
         handler=change_customers,
         permission=CUSTOMERS_WRITE,
         summary="Change many customers",
         body=_described(BulkChange),
         answer=BulkDone,
-        statuses=(429,),
     ),
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 from msgspec.structs import replace
 
@@ -16,15 +14,13 @@ from zhike.conditions.checked import Attribute, Column, Measure, Property, Relat
 from zhike.conditions.comparison import Comparison
 from zhike.conditions.problems import BadCondition
 from zhike.conditions.values import Kind
+from zhike.customers.field import Field
+from zhike.customers.fields import CustomerFields
 from zhike.events.schemas import PLATFORM_EVENTS
 from zhike.events.sight import unseen
-from zhike.i18n import Text, text
-
-if TYPE_CHECKING:
-    from zhike.customers.field import Field
-    from zhike.customers.fields import CustomerFields
-    from zhike.orm import Connection
-    from zhike.registry import Registry
+from zhike.i18n import Text, say, text
+from zhike.orm import Connection
+from zhike.registry import Registry
 
 CUSTOMER = "customer."
 ATTRIBUTE = "customer.attributes."
@@ -87,8 +83,7 @@ class Known(msgspec.Struct, frozen=True):
 
     def item(self, key: str, locale: str) -> FieldItem:
         """Return what people are offered, in their language."""
-        label = self.label.render(locale) if isinstance(self.label, Text) else self.label
-        return FieldItem(key, label, self.source.kind or "text", ops_of(self.source))
+        return FieldItem(key, say(self.label, locale), self.source.kind or "text", ops_of(self.source))
 
 
 class Fields:

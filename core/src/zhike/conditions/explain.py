@@ -32,7 +32,7 @@ from zhike.conditions.checked import (
 )
 from zhike.conditions.compiler.context import Context
 from zhike.conditions.compiler.few import PLANNING, few_sql
-from zhike.conditions.compiler.measures import number_sql, rows_sql, trend_values, value_sql
+from zhike.conditions.compiler.measures import number_sql, rows_sql, trend_values, value_sql, window_sql
 from zhike.conditions.schema import All, AnyOf, Condition, Event, Field, Not, Trend
 from zhike.conditions.turns import turn
 from zhike.customers.service import not_found, winner_of
@@ -219,22 +219,20 @@ def _value_sql(leaf: Leaf, context: Context) -> str:
             return _relation_sql(relation, context)
         case EventTest(measure=measure):
             numbers = [number_sql(measure.name, value_sql(measure, context), context)]
-            window = context.window(leaf.within)
         case TrendTest(measure=measure):
-            *sides, window = trend_values(leaf, context)
-            numbers = [number_sql(measure.name, side, context) for side in sides]
+            numbers = [number_sql(measure.name, side, context) for side in trend_values(leaf, context)]
         case _:
             raise TypeError(f"{leaf.path} is not about a customer")
-    return f"(SELECT jsonb_build_array({', '.join(numbers)}) {_events_sql(rows_sql(measure, context), window)})"
+    events = _events_sql(rows_sql(measure, context), window_sql(leaf, context))
+    return f"(SELECT jsonb_build_array({', '.join(numbers)}) {events})"
 
 
 def _left_out_sql(leaf: Leaf, context: Context) -> str:
     if isinstance(leaf, FieldTest) or leaf.measure.currency is None:
         return "NULL"
-    window = context.window(leaf.within) if isinstance(leaf, EventTest) else trend_values(leaf, context)[-1]
     rows = rows_sql(msgspec.structs.replace(leaf.measure, name="count", of=None, currency=None), context)
     currency = context.params.bind(leaf.measure.currency, "text")
-    return f"(SELECT count(*) {_events_sql(rows, window)} AND event.currency <> {currency})"
+    return f"(SELECT count(*) {_events_sql(rows, window_sql(leaf, context))} AND event.currency <> {currency})"
 
 
 def _events_sql(rows: str, window: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -12,9 +11,7 @@ from zhike.conditions.checked import Checked, FieldTest, Relation, leaves
 from zhike.conditions.problems import BadCondition
 from zhike.conditions.values import Kind
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
+from zhike.orm import Connection
 
 _WHOLE = frozenset({"int2", "int4", "int8"})
 _VALUES: dict[Kind, frozenset[str]] = {

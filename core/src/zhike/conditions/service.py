@@ -3,7 +3,8 @@
 What a plugin with rules of its own needs (segments, tags, journeys, alerts) is here:
 
 - `check` turns a condition into its checked form, when the rule is saved and again when it is run;
-- `members` finds everybody for whom it holds, or those among a few customers who have changed;
+- `members` finds everybody for whom it holds, or those among a few customers who have changed; `members_of_each` does
+  the latter for many conditions at once;
 - `dependencies` names the events after which it has to be evaluated again for their customers, and `edges` finds the
   customers for whom it may hold no longer, or now, only because time has passed;
 - `check_where` and `matches` are for a condition about one event, such as a trigger's, and need no database;
@@ -12,10 +13,9 @@ What a plugin with rules of its own needs (segments, tags, journeys, alerts) is 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from zhike import clock
@@ -27,10 +27,10 @@ from zhike.conditions import check as checking
 from zhike.conditions import dependencies as depending
 from zhike.conditions import evaluator
 from zhike.conditions import explain as explaining
-from zhike.conditions.checked import Checked, Moment
+from zhike.conditions.checked import AllOf, Checked, Moment
 from zhike.conditions.compiler import few
 from zhike.conditions.compiler.edges import compile_edges
-from zhike.conditions.compiler.statement import compile_members, planning
+from zhike.conditions.compiler.statement import compile_each, compile_members, planning
 from zhike.conditions.decode import decode
 from zhike.conditions.dependencies import Dependencies
 from zhike.conditions.durations import at_wall
@@ -38,12 +38,10 @@ from zhike.conditions.explain import Explained
 from zhike.conditions.relations import relations_read
 from zhike.conditions.schema import Condition, Node
 from zhike.conditions.turns import turn
-
-if TYPE_CHECKING:
-    from zhike.contracts import RecordedEvent
-    from zhike.orm import Connection
-    from zhike.platform import Platform
-    from zhike.settings import Settings
+from zhike.contracts import RecordedEvent
+from zhike.orm import Connection
+from zhike.platform import Platform
+from zhike.settings import Settings
 
 
 def check(platform: Platform, condition: Condition | object, *, actor: Actor | None = None) -> Checked:
@@ -102,6 +100,33 @@ async def members(
     )
     async with _planned(connection, checked, planning(checked) if among is None else few.PLANNING):
         return {row[0] for row in await connection.fetch(sql, *values)}
+
+
+async def members_of_each(
+    connection: Connection, asked: Sequence[tuple[Checked, Collection[int]]], moment: Moment
+) -> list[set[int]]:
+    """Return of several conditions for whom each holds, by one statement; what many rules ask after few events.
+
+    Args:
+        connection: Inside a transaction or not; nothing of it is changed.
+        asked: The conditions, each with the customers among whom it is asked.
+        moment: What counts as now.
+
+    Returns:
+        The ids, in the order of the conditions.
+
+    Raises:
+        BadCondition: If the relation of a plugin that one asks about cannot be read.
+    """
+    found: list[set[int]] = [set() for _ in asked]
+    if asked:
+        sql, values = compile_each([(checked, sorted(among)) for checked, among in asked], moment)
+        async with _planned(connection, AllOf(tuple(checked for checked, _ in asked), ""), few.PLANNING):
+            for customer_id, held in await connection.fetch(sql, *values):
+                for number, holds in enumerate(held):
+                    if holds:
+                        found[number].add(customer_id)
+    return found
 
 
 async def members_after(

@@ -10,6 +10,7 @@ from asyncpg import Record
 
 from zhike.consumers.log import Place, Want
 from zhike.contracts import Consumer, Mode, RecordedEvent
+from zhike.desk import warnings
 from zhike.orm import Connection
 
 LARGEST = 500
@@ -200,7 +201,8 @@ class Cursor:
         offered: int = row["offered"] + 1
         recent = await connection.fetchval(_RECENT, self.name, offered - WINDOW, self.shard_from, self.want.shard_to)
         if recent >= LETTERS:
-            await connection.execute(PAUSE, self.name, "dead_letters")
+            if await connection.execute(PAUSE, self.name, "dead_letters") == "UPDATE 1":
+                await warnings.consumer_paused(connection, self.name)
             await self.fail(connection, self.suspects, 0, 0.0, error)
             self.running = False
             return False

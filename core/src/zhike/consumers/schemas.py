@@ -20,7 +20,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
         position: The batch of the log it is at.
         lag_batches: Batches of the log it has not passed.
         lag_events: Events in these, whoever they concern.
-        lag_seconds: Age of the oldest of these.
+        lag_seconds: How long the oldest of these has been waiting, whatever day its events are of.
         failures: Attempts in a row that have failed.
         last_error: What went wrong at the last attempt; None once one has succeeded.
     """

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from zhike.access.actor import Actor
     from zhike.orm import Connection, Database
 
+COUNTED = 100_000
+"""Batches of the log up to where its events are counted."""
+
 _STATES = """
 SELECT
   c.name, c.state, c.pause_reason, c.paused_at, c.mode, c.restart, c.rebuildable, c.events, c.live_from,
@@ -32,7 +35,7 @@ JOIN consumer_cursor AS k ON k.consumer = c.name
 CROSS JOIN LATERAL (
   SELECT
     count(*) AS lag_batches, coalesce(sum(size), 0) AS lag_events,
-    coalesce(greatest(extract(epoch FROM now() - min(created_at)), 0), 0)::float8 AS lag_seconds
+    coalesce(greatest(extract(epoch FROM now() - min(received_at)), 0), 0)::float8 AS lag_seconds
   FROM log_batch AS b WHERE b.position >= k.position
 ) AS lag
 ORDER BY c.name, k.shard_from
@@ -49,6 +52,11 @@ SELECT coalesce(
   (SELECT min(position) FROM log_batch WHERE position IS NOT NULL AND created_at >= $1),
   (SELECT coalesce(max(position), 0) + 1 FROM log_batch)
 )
+"""
+_AHEAD = """
+SELECT coalesce(sum(size), 0)::bigint, count(*) FROM (
+  SELECT size, created_at FROM log_batch WHERE position IS NOT NULL ORDER BY position DESC LIMIT $2
+) AS b WHERE $1::timestamptz IS NULL OR created_at >= $1
 """
 _SKIP = """
 WITH head AS (
@@ -138,6 +146,24 @@ async def backfill(db: Database, actor: Actor, name: str, since: datetime | None
     return await _start_over(db, actor, name, "backfill", since=since)
 
 
+async def ahead(db: Database, since: datetime | None = None) -> tuple[int, bool]:
+    """Return how many events the log has since some time, and whether that is only a part: counting ends somewhere.
+
+    Args:
+        db: Where the log is.
+        since: Batches recorded from then on; None for all.
+
+    Raises:
+        BadRequest: If `since` is outside the years 1970 to 2999.
+    """
+    if since:
+        check_instant("since", since)
+    async with indexed(db) as connection:
+        row = await connection.fetchrow(_AHEAD, since, COUNTED)
+    assert row is not None  # noqa: S101  # an aggregate
+    return row[0], row[1] >= COUNTED
+
+
 async def split(db: Database, actor: Actor, name: str, ranges: int) -> bool:
     """Work on so many ranges of shards side by side.
 
@@ -220,18 +246,20 @@ async def replay(db: Database, actor: Actor, ids: list[int] | None = None, consu
     return await _letters(db, actor, "replay", "UPDATE dead_letter SET replay_at = now()", ids, consumer)
 
 
-async def discard(db: Database, actor: Actor, ids: list[int] | None = None, consumer: str | None = None) -> int:
-    """Give dead letters up for good; return how many.
+async def discard(
+    db: Database, actor: Actor, ids: list[int] | None = None, consumer: str | None = None, *, reason: str = ""
+) -> int:
+    """Give dead letters up for good; return how many. The audit trail keeps the reason.
 
     Raises:
         BadRequest: Unless either ids or a consumer are given.
         NotFound: If there is no such consumer.
     """
-    return await _letters(db, actor, "discard", "DELETE FROM dead_letter", ids, consumer)
+    return await _letters(db, actor, "discard", "DELETE FROM dead_letter", ids, consumer, reason=reason)
 
 
 async def _letters(
-    db: Database, actor: Actor, verb: str, query: str, ids: list[int] | None, consumer: str | None
+    db: Database, actor: Actor, verb: str, query: str, ids: list[int] | None, consumer: str | None, **details: str
 ) -> int:
     if (ids is None) == (consumer is None):
         raise BadRequest(text("expected either ids or a consumer"))
@@ -241,7 +269,7 @@ async def _letters(
         if not count and consumer and not await connection.fetchval(_EXISTS, consumer):
             raise _unknown(consumer)
         subject = f"consumer:{consumer}" if consumer else "deadletters"
-        await audit.record(connection, actor, f"deadletters.{verb}", subject, {"ids": ids, "count": count})
+        await audit.record(connection, actor, f"deadletters.{verb}", subject, {"ids": ids, "count": count, **details})
     return count
 
 

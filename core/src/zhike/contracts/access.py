@@ -16,11 +16,13 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
         key: Such as `tagging.write`; it begins with the plugin's name.
         label: Name for people.
         roles: Roles shipped with Zhike that grant it; admin always does.
+        whole: Whether it is granted for all customers or not at all, since what it allows concerns everybody.
     """
 
     key: Name
     label: Label
     roles: tuple[str, ...] = ()
+    whole: bool = False
 
 
 class TokenDraft(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,6 +31,10 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
         payload: Struct of the properties, which are checked against it, or None.
         replaces: Earlier names of the same thing.
         permission: What one must hold, besides `events.read`, to see such events and to ask about them.
+        summary: What one such event says in a line: text with `{places}` for properties, `{amount}`, `{currency}` and
+            `{source}`. When empty, the first properties are quoted.
+        icon: Name of one of Tabler's icons, for timelines; when empty, one is chosen by the name.
+        derived: Whether it tells of what only follows from other events, as a tag by rule does; see `CustomerRows`.
     """
 
     name: Name
@@ -39,6 +43,9 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     payload: type[msgspec.Struct] | None = None
     replaces: tuple[str, ...] = ()
     permission: str | None = None
+    summary: Label = ""
+    icon: str = ""
+    derived: bool = False
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):

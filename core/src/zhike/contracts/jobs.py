@@ -50,6 +50,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     network may be used, and happens at least once; what it returns is given to `done` as `(items, result, work)` in
     the transaction that deletes the job.
 
+    A job that is given up stays unless somebody deletes it, and may be tried again: `failed` notes for people what
+    will not come, and the function must do with being run afterwards.
+
     Args:
         name: Such as `messaging.send`; it begins with the plugin's name.
         run: The coroutine function.
@@ -59,6 +62,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         attempts: How often a job is tried before it counts as failed.
         external: Whether it acts on the outside world.
         done: Records the result of an external job, or None.
+        failed: Is told, as `(items, reason, work)`, that a job has failed for good, or was deleted before it was done,
+            in the transaction that notes it, within 10 seconds; the reason is a `Text` for people. A payload that
+            cannot be decoded is a `msgspec.Raw` there. None if nobody needs to know.
         queue: Jobs of one queue wait for each other, not for those of another.
         label: Name for people; the job's name when empty.
     """
@@ -71,6 +77,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     attempts: Count = 5
     external: bool = False
     done: Callable[..., Awaitable[None]] | None = None
+    failed: Callable[..., Awaitable[None]] | None = None
     queue: Name = "default"
     label: Label = ""
 

@@ -61,12 +61,15 @@ class CustomerRows(msgspec.Struct, frozen=True, kw_only=True):
         on_merge: `move` to the winner (a row that would break a unique key there is deleted), `delete`, `null`,
             `keep` with the loser until the merge is undone, or `hook` when only `merge_customer_data` can do it.
         on_erase: `delete`, `null`, or `hook` for `erase_customer_data`.
+        derived: A boolean column that is true for rows which only follow from others (a tag by rule). They go with a
+            customer whom an import has made, when it is undone; any other row keeps that customer.
     """
 
     table: Name
     column: Name = "customer_id"
     on_merge: Literal["move", "delete", "null", "keep", "hook"] = "move"
     on_erase: Literal["delete", "null", "hook"] = "delete"
+    derived: Name | None = None
 
 
 class HealthItem(msgspec.Struct, frozen=True, kw_only=True):

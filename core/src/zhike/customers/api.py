@@ -54,6 +54,5 @@ ROUTES = (
         permission=CUSTOMERS_READ,
         summary="One customer",
         answer=service.Customer,
-        places={"customer_id": "The customer's id"},
     ),
 )

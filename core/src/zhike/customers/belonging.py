@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from zhike.access.scope import visible_customers
+from zhike.access.actor import Actor
+from zhike.access.roles import CUSTOMERS_READ
+from zhike.access.scope import visible_ids
 from zhike.customers import erased, sql
+from zhike.customers.resolve import Pair
 from zhike.errors import BadRequest, Conflict
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.customers.resolve import Pair
-    from zhike.orm import Connection
-    from zhike.work import Work
+from zhike.orm import Connection
+from zhike.work import Work
 
 _OWNERS = """
 SELECT i.namespace, i.value, i.customer_id FROM unnest($1::text[], $2::text[]) AS k (namespace, value)
@@ -60,9 +58,7 @@ async def lose(connection: Connection, customer_id: int, pairs: Sequence[Pair]) 
 
 async def several(connection: Connection, actor: Actor, ids: set[int]) -> Conflict:
     """Return the error for identities of several customers; it names only those that `actor` sees."""
-    visible = f"SELECT c.id FROM customer AS c WHERE c.id = ANY($1::bigint[]) AND {visible_customers(actor, 'c')}"
-    seen = {row[0] for row in await connection.fetch(visible, list(ids))}
-    if seen < ids:
+    if len(await visible_ids(connection, actor, ids, CUSTOMERS_READ)) < len(ids):
         return taken()
     named = ", ".join(map(str, sorted(ids)))
     return Conflict(text("The identities belong to different customers: {ids}", ids=named), code="identities")

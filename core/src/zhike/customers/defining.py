@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
@@ -18,11 +16,9 @@ from zhike.customers.field_schemas import FieldChange, NewField
 from zhike.errors import Conflict, Forbidden, NotFound
 from zhike.events.schemas import RESERVED_TRAITS
 from zhike.i18n import text
+from zhike.platform import Platform
 from zhike.wire import Fault
 from zhike.work import begin
-
-if TYPE_CHECKING:
-    from zhike.platform import Platform
 
 
 async def create(platform: Platform, actor: Actor, new: NewField) -> Field:

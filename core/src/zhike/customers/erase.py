@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from zhike.access import audit
+from zhike.access.actor import Actor
 from zhike.access.roles import CUSTOMERS_ERASE
-from zhike.api import Page
+from zhike.api import Page, PageQuery
 from zhike.customers.erased import identity_hashes
 from zhike.customers.resolve import Pair
 from zhike.customers.search.index import renew
@@ -19,13 +20,9 @@ from zhike.customers.tables import Customer
 from zhike.errors import NotFound
 from zhike.i18n import text
 from zhike.ids import decode_cursor, encode_cursor
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.api import PageQuery
-    from zhike.orm import Connection, Database
-    from zhike.vault import Vault
-    from zhike.work import Work
+from zhike.orm import Connection, Database
+from zhike.vault import Vault
+from zhike.work import Work
 
 JOB = "customers.erase"
 
@@ -142,8 +139,7 @@ async def get(db: Database, actor: Actor, number: int, locale: str) -> Erasure:
 async def list_(db: Database, actor: Actor, query: PageQuery, locale: str, key: bytes) -> Page[Erasure]:
     """Return a page of erasures, the newest first; who sees which is as in `get`."""
     before = 2**63 - 1 if query.cursor is None else decode_cursor(query.cursor, key, int, scope="erasures")
-    async with db.connection() as connection:
-        rows = await connection.fetch(_LIST, _asked_by(actor), before, query.size + 1)
+    rows = await db.fetch(_LIST, _asked_by(actor), before, query.size + 1)
     items = [_erasure(row, locale) for row in rows[: query.size]]
     return Page(items, encode_cursor(items[-1].id, key, scope="erasures") if len(rows) > query.size else None)
 

@@ -61,7 +61,6 @@ async def export_customer(call: Call) -> Stream:
 
 
 _show = partial(Route, method="GET", permission=CUSTOMERS_ERASE)
-_CUSTOMER = {"customer_id": "The customer's id"}
 
 ROUTES = (
     Route(
@@ -73,7 +72,6 @@ ROUTES = (
         body=EraseRequest,
         answer=EraseAnswer,
         status=202,
-        places=_CUSTOMER,
     ),
     _show(path="/customers/erasures", handler=list_erasures, summary="Erasures", query=PageQuery, answer=Page[Erasure]),
     _show(
@@ -90,6 +88,5 @@ ROUTES = (
         permission=CUSTOMERS_EXPORT,
         summary="Copy of what is stored about a customer",
         answer=dict[str, Any],
-        places=_CUSTOMER,
     ),
 )

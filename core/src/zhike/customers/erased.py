@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from zhike.customers.identities import is_strong
 from zhike.customers.resolve import Pair
-
-if TYPE_CHECKING:
-    from zhike.events.schemas import CheckedEvent
-    from zhike.orm import Connection
-    from zhike.vault import Keys, Vault
+from zhike.events.schemas import CheckedEvent
+from zhike.orm import Connection
+from zhike.vault import Keys, Vault
 
 _IDENTITIES = "SELECT hash FROM erased_identity WHERE hash = ANY($1::bytea[])"
 _MESSAGES = "SELECT hash FROM erased_message WHERE hash = ANY($1::bytea[])"

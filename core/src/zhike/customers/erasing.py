@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,11 +16,9 @@ from zhike.customers.erase import JOB, Obstacle
 from zhike.customers.erased import message_hashes
 from zhike.events.sql import DELETE_EVENTS, KEEP_MESSAGES
 from zhike.i18n import text
+from zhike.orm import Connection
 from zhike.plugins.personal import erase_rows, hook_rows
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
-    from zhike.work import Work
+from zhike.work import Work
 
 SECONDS = 1.0
 """How long one transaction goes on with further chunks, or waits for others."""
@@ -49,6 +46,7 @@ _EVENTS = "SELECT batch_id, id, message_id FROM event WHERE customer_id = ANY($1
 _DELETE = (
     "DELETE FROM customer_event_stat WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM duplicate_candidate WHERE low_id = ANY($1::bigint[]) OR high_id = ANY($1::bigint[])",
+    "DELETE FROM customer_match WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM import_change WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM dead_letter WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM job WHERE customer_id = ANY($1::bigint[])",

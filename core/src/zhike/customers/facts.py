@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -52,17 +53,15 @@ class CustomerRelated(msgspec.Struct, frozen=True, kw_only=True):
     reverse: bool
 
 
+_type = partial(EventType, kind="platform")
+_merge = partial(_type, payload=CustomerMerged, summary=text("with customer {loser_id}"))
+_relation = partial(_type, payload=CustomerRelated, summary=text("with customer {other_customer_id}"))
 MERGES = [
-    EventType(name="customer.merged", kind="platform", label=text("Customers merged"), payload=CustomerMerged),
-    EventType(name="customer.unmerged", kind="platform", label=text("Merge undone"), payload=CustomerMerged),
-    EventType(
-        name="customer.history_changed",
-        kind="platform",
-        label=text("Customer history changed"),
-        payload=HistoryChanged,
-    ),
+    _merge(name="customer.merged", label=text("Customers merged")),
+    _merge(name="customer.unmerged", label=text("Merge undone")),
+    _type(name="customer.history_changed", label=text("Customer history changed"), payload=HistoryChanged),
 ]
 RELATIONS = [
-    EventType(name="customer.related", kind="platform", label=text("Relation noted"), payload=CustomerRelated),
-    EventType(name="customer.unrelated", kind="platform", label=text("Relation taken away"), payload=CustomerRelated),
+    _relation(name="customer.related", label=text("Relation noted")),
+    _relation(name="customer.unrelated", label=text("Relation taken away")),
 ]

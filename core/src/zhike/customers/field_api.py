@@ -9,10 +9,11 @@ import msgspec
 from zhike import wire
 from zhike.access.roles import CUSTOMERS_READ, FIELDS_MANAGE
 from zhike.api import Call, Route
-from zhike.customers import defining
+from zhike.customers import defining, layout
 from zhike.customers.field import BUILT_IN, Field
 from zhike.customers.field_schemas import FieldChange, NewField
-from zhike.i18n import Text
+from zhike.customers.layout import Layout
+from zhike.i18n import say
 
 
 class FieldsAnswer(msgspec.Struct, frozen=True):
@@ -45,10 +46,20 @@ async def change_field(call: Call) -> Field:
     return _labelled(call, await defining.change(call.host.platform, call.actor, call.path["key"], said))
 
 
+async def get_layout(call: Call) -> Layout:
+    """Return in which order and under which headings fields stand."""
+    return await layout.get(call.host.platform)
+
+
+async def arrange_fields(call: Call) -> Layout:
+    """Put all fields and their headings into an order at once."""
+    wanted = wire.decode(call.body, call.body_type, Layout)
+    return await layout.arrange(call.host.platform, call.actor, wanted)
+
+
 def _labelled(call: Call, field: Field) -> Field:
     """Return a field with the label that people are shown."""
-    label = field.shown.render(call.locale) if isinstance(field.shown, Text) else field.shown
-    return msgspec.structs.replace(field, label=label)
+    return msgspec.structs.replace(field, label=say(field.shown, call.locale))
 
 
 _manage = partial(Route, permission=FIELDS_MANAGE, answer=Field, statuses=(409,))
@@ -70,5 +81,23 @@ ROUTES = (
         summary="Change a field",
         body=FieldChange,
         places={"key": "The field's key"},
+    ),
+    Route(
+        method="GET",
+        permission=CUSTOMERS_READ,
+        path="/customers/fields/layout",
+        handler=get_layout,
+        summary="Order and headings of fields",
+        answer=Layout,
+    ),
+    Route(
+        method="PUT",
+        permission=FIELDS_MANAGE,
+        path="/customers/fields/layout",
+        handler=arrange_fields,
+        summary="Put fields and headings into an order",
+        body=Layout,
+        answer=Layout,
+        statuses=(409,),
     ),
 )

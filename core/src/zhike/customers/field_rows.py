@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from asyncpg import Record
@@ -11,9 +11,7 @@ from asyncpg import Record
 from zhike.customers.field import BUILT_IN, Choice, Field
 from zhike.errors import Conflict
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
+from zhike.orm import Connection
 
 LOCK = "SELECT * FROM customer_field WHERE key = $1 FOR UPDATE"
 _WRITE = """
@@ -59,7 +57,7 @@ async def check_use(connection: Connection, before: Field, after: Field) -> None
             count = await connection.fetchval(_CHOSEN_IN_USE, before.key, list(gone))
         if count:
             what = text(
-                "{count} customers have one of the choices {gone}; archive it",
+                "{count} {count:customer has|customers have} one of the choices {gone}; archive it",
                 count=count,
                 gone=", ".join(sorted(gone)),
             )
@@ -69,7 +67,11 @@ async def check_use(connection: Connection, before: Field, after: Field) -> None
 async def require_unused(connection: Connection, key: str) -> None:
     """Refuse what no value of a field would fit, if there are any."""
     if count := await connection.fetchval(_IN_USE, key):
-        what = text("{count} customers have a value of {key}, which would not fit any more", count=count, key=key)
+        what = text(
+            "{count} {count:customer has|customers have} a value of {key}, which would not fit any more",
+            count=count,
+            key=key,
+        )
         raise Conflict(what, code="in_use")
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from zhike.access.roles import RULES
 from zhike.customers.field_rows import field_of
 from zhike.customers.field_values import FieldValues
-
-if TYPE_CHECKING:
-    from zhike.orm import Database
-    from zhike.vault import Vault
+from zhike.orm import Database
+from zhike.vault import Vault
 
 FRESH = 5.0
 """Seconds after which a process looks for what another one has changed."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from zhike.access import audit
 from zhike.access.masking import rules_of
 from zhike.api import Call
+from zhike.customers.resolve import Pair
 from zhike.customers.target import Overtaken
 from zhike.errors import Conflict, Unavailable
 from zhike.i18n import text
 from zhike.work import Work, begin
-
-if TYPE_CHECKING:
-    from zhike.customers.resolve import Pair
 
 T = TypeVar("T")
 _ATTEMPTS = 5

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from zhike.errors import BadRequest
-from zhike.i18n import text
+from zhike.i18n import Text, text
 
 STRONG = (
     "external_id",
@@ -22,6 +22,26 @@ STRONG = (
 
 WEAK = ("device_id", "anonymous_id")
 """Namespaces that several people may share; they rank below all others."""
+
+LABELS: Mapping[str, Text] = {
+    "external_id": text("Customer number"),
+    "phone": text("Phone"),
+    "email": text("E-mail"),
+    "uscc": text("Unified social credit code"),
+    "wecom_external_userid": text("WeCom contact"),
+    "wecom_unionid": text("WeChat (unionid)"),
+    "dingtalk_userid": text("DingTalk"),
+    "device_id": text("Device"),
+    "anonymous_id": text("Visitor"),
+    "douyin_id": text("Douyin"),
+    "jd_id": text("JD"),
+    "taobao_id": text("Taobao"),
+    "tmall_id": text("Tmall"),
+    "wechat_openid": text("WeChat (openid)"),
+    "xiaohongshu_id": text("Xiaohongshu"),
+    "youzan_id": text("Youzan"),
+}
+"""What the namespaces are called that the core knows, and those that shops usually bring; others as they are."""
 
 MAX_BYTES = 200
 _UNKNOWN_RANK = 100

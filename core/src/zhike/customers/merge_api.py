@@ -47,17 +47,6 @@ async def list_merges(call: Call, query: PageQuery) -> Page[merges.MergeItem]:
     return await merges.of_customer(call.db, call.actor, customer_id, limit=query.size, cursor=query.cursor, key=key)
 
 
-async def list_duplicates(call: Call, query: PageQuery) -> Page[merges.Candidate]:
-    """List pairs of customers who may be one, the latest first."""
-    return await merges.candidates(call.db, call.actor, limit=query.size, cursor=query.cursor, key=call.host.cursor_key)
-
-
-async def dismiss_duplicate(call: Call) -> merges.Dismissed:
-    """Say that two customers are two."""
-    async with call.db.transaction() as connection:
-        return await merges.dismiss(connection, call.actor, call.id("candidate_id"))
-
-
 async def _shown(call: Call, customer_id: int) -> service.Customer:
     customer = await service.get(call.db, call.actor, customer_id, permission=CUSTOMERS_MERGE)
     return call.host.platform.customer_fields.opened(customer)
@@ -96,22 +85,5 @@ ROUTES = (
         summary="A customer's merges",
         query=PageQuery,
         answer=Page[merges.MergeItem],
-        places={"customer_id": "The customer's id"},
-    ),
-    Route(
-        method="GET",
-        path="/customers/duplicates",
-        handler=list_duplicates,
-        permission=CUSTOMERS_MERGE,
-        summary="Customers who may be one",
-        query=PageQuery,
-        answer=Page[merges.Candidate],
-    ),
-    _change(
-        path="/customers/duplicates/{candidate_id}/dismiss",
-        handler=dismiss_duplicate,
-        summary="Say that two customers are two",
-        answer=merges.Dismissed,
-        places={"candidate_id": "The candidate's id"},
     ),
 )

@@ -23,7 +23,7 @@ from zhike.customers.facts import CustomerMerged
 from zhike.customers.places import homes_of
 from zhike.customers.resolve import Merge
 from zhike.customers.search import index
-from zhike.customers.service import Customer, not_found, winner_of
+from zhike.customers.service import Customer, not_found, winner_of, winners_of
 from zhike.customers.sql import lock, update_customers
 from zhike.customers.traits import OWN, Cause, Draft, Taken, Taking, Word, plain_name
 from zhike.errors import BadRequest, Conflict, Forbidden, Unavailable
@@ -50,15 +50,22 @@ ON CONFLICT (customer_id, name, currency) DO UPDATE SET
 """
 # Who may be a loser may be the winner, and who is not one of them is not the winner either.
 _CANDIDATES = """
-INSERT INTO duplicate_candidate AS d (low_id, high_id, reason, namespace, value, created_at, state)
-SELECT DISTINCT ON (1, 2) least($1, other), greatest($1, other), reason, namespace, value, created_at, state
+WITH merged AS (
+  UPDATE duplicate_candidate SET state = 'merged', decided_by = $3, decided_at = $4
+  WHERE low_id = ANY($1::bigint || $2::bigint[]) AND high_id = ANY($1::bigint || $2::bigint[])
+)
+INSERT INTO duplicate_candidate AS d
+  (low_id, high_id, reason, namespace, value, rules, score, created_at, state, decided_by, decided_at)
+SELECT DISTINCT ON (1, 2) least($1, other), greatest($1, other), reason, namespace, value, rules, score, created_at,
+  state, decided_by, decided_at
 FROM (
   SELECT CASE WHEN low_id = ANY($2::bigint[]) THEN high_id ELSE low_id END AS other, c.*
   FROM duplicate_candidate AS c WHERE low_id = ANY($2::bigint[]) OR high_id = ANY($2::bigint[])
 ) AS theirs
-WHERE other <> $1 AND other <> ALL($2::bigint[]) ORDER BY 1, 2, state, created_at
-ON CONFLICT (low_id, high_id) DO UPDATE SET state = 'dismissed'
-WHERE excluded.state = 'dismissed' AND d.state <> 'dismissed'
+WHERE other <> $1 AND other <> ALL($2::bigint[]) AND state <> 'merged' ORDER BY 1, 2, state, score DESC, created_at
+ON CONFLICT (low_id, high_id) DO UPDATE SET
+  state = 'distinct', decided_by = excluded.decided_by, decided_at = excluded.decided_at
+WHERE excluded.state = 'distinct' AND d.state <> 'distinct'
 """
 _LOOK_AFTER = "UPDATE customer SET owner = $2, team = $3 WHERE id = $1"
 
@@ -130,7 +137,9 @@ async def plan(connection: Connection, actor: Actor, request: MergeRequest) -> P
     """
     if request.winner in request.losers:
         raise BadRequest(text("losers: {id} is the winner", id=request.winner))
-    roots = {each: await winner_of(connection, each) for each in {request.winner, *request.losers}}
+    everybody = {request.winner, *request.losers}
+    found = await winners_of(connection, list(everybody))
+    roots = {each: found.get(each) for each in everybody}
     visible = visible_customers(actor, "c", CUSTOMERS_MERGE)
     rows = {row["id"]: row for row in await connection.fetch(_FOUND.format(visible=visible), list(roots.values()))}
     for each in (request.winner, *request.losers):
@@ -182,7 +191,7 @@ async def merge(work: Work, actor: Actor, request: MergeRequest) -> tuple[int, P
         await connection.execute(_LOOK_AFTER, done.winner, *own)
     await connection.execute(_IDENTITIES, done.winner, done.losers)
     await connection.execute(_STATS, done.winner, done.losers)
-    await connection.execute(_CANDIDATES, done.winner, done.losers)
+    await connection.execute(_CANDIDATES, done.winner, done.losers, work.origin, work.now)
     await depart(work, [Departure(loser, home, done.winner, recorded[loser]) for home, loser in homes.items()])
     await index.renew(connection, done.all)
     await _hand_over(work, done, recorded)

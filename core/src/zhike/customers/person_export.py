@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, Any
 
 import msgspec
 
@@ -22,14 +22,9 @@ from zhike.customers.showing import ATTRIBUTES
 from zhike.customers.traits import public_name
 from zhike.errors import NotFound
 from zhike.events.service import timeline
+from zhike.platform import Platform
 from zhike.plugins.personal import rows_of
-from zhike.work import begin
-
-if TYPE_CHECKING:
-    from typing import IO
-
-    from zhike.platform import Platform
-    from zhike.work import Work
+from zhike.work import Work, begin
 
 FORMAT = "zhike-person-export/1"
 STAGES = "customer_stage"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zhike.contracts import CustomerRows, EventType, Job, Route
+from zhike.contracts import CustomerRows, EventType, Job, Route, Schedule
 from zhike.customers import api, erase_api, erasing, field_api, merge_api, relation_api, reveal, settling, write_api
+from zhike.customers.duplicates import api as duplicates_api
+from zhike.customers.duplicates import detect
 from zhike.customers.facts import MERGES, RELATIONS
 from zhike.customers.search import refill
 from zhike.hooks import hookimpl
@@ -28,7 +30,7 @@ def register_event_types() -> Sequence[EventType]:
 @hookimpl
 def register_routes() -> Sequence[Route]:
     """Register the API of customers."""
-    modules = (api, field_api, write_api, relation_api, erase_api, merge_api, reveal)
+    modules = (api, field_api, write_api, relation_api, erase_api, merge_api, duplicates_api, reveal)
     return [route for module in modules for route in module.ROUTES]
 
 
@@ -44,5 +46,11 @@ def register_customer_rows() -> Sequence[CustomerRows]:
 
 @hookimpl
 def register_jobs() -> Sequence[Job]:
-    """Register the indexing of customers from before there was search, the erasing and what merges leave to do."""
-    return [*refill.JOBS, *erasing.JOBS, *settling.JOBS]
+    """Register indexing for search, erasing, what merges leave to do, and the search for duplicates."""
+    return [*refill.JOBS, *erasing.JOBS, *settling.JOBS, *detect.JOBS]
+
+
+@hookimpl
+def register_schedules() -> Sequence[Schedule]:
+    """Register that duplicates are looked for."""
+    return detect.SCHEDULES

@@ -10,16 +10,14 @@ import msgspec
 from zhike.access.actor import Actor
 from zhike.access.masking import masked_fields, unshown_fields
 from zhike.access.roles import CUSTOMERS_MERGE
-from zhike.access.scope import visible_customers
 from zhike.customers.identities import is_strong
 from zhike.customers.merging import MergeRequest, Plan, plan, takings
-from zhike.customers.service import COLUMNS, Customer, customer_of
+from zhike.customers.service import Customer, many
 from zhike.customers.traits import OWN, Cause, Draft, Taken, plain_name, public_name
 from zhike.i18n import text
 from zhike.platform import Platform
 from zhike.plugins.moved_rows import TableRows, count_rows
 
-_SHOWN = f"SELECT {COLUMNS} FROM customer AS c WHERE c.id = ANY($1::bigint[]) AND {{visible}}"
 _ROWS = """
 SELECT id, kind, name, phone, email, company, stage, attributes::text, provenance::text FROM customer
 WHERE id = ANY($1::bigint[])
@@ -94,14 +92,13 @@ async def preview(platform: Platform, actor: Actor, request: MergeRequest, *, lo
     async with platform.db.connection() as connection:
         found = await plan(connection, actor, request)
         drafts = {row["id"]: Draft(row["id"], row) for row in await connection.fetch(_ROWS, found.all)}
-        visible = visible_customers(actor, "c", CUSTOMERS_MERGE)
-        shown = await connection.fetch(_SHOWN.format(visible=visible), found.all)
+        shown = await many(connection, actor, found.all, permission=CUSTOMERS_MERGE)
         events = dict(map(tuple, await connection.fetch(_EVENTS, found.all)))
         rows = await count_rows(connection, found.all)
     before = {each: (draft.fields(), dict(draft.provenance)) for each, draft in drafts.items()}
     taken = takings(found, drafts, Cause(actor.origin, live=True))
     opened = platform.customer_fields.opened
-    customers = {row["id"]: opened(customer_of(row, actor)) for row in shown}
+    customers = {each: opened(customer) for each, customer in shown.items()}
     hidden = unshown_fields(actor)
     sides = [
         Side(customer=customers[each], provenance=_provenance(before[each][1], hidden), events=events.get(each, 0))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from zhike import wire
 from zhike.access import audit
+from zhike.access.actor import Actor
 from zhike.access.roles import CUSTOMERS_READ, CUSTOMERS_WRITE
 from zhike.customers.facts import CustomerRelated
 from zhike.customers.relation_schemas import NewRelation, Relation
@@ -15,10 +14,7 @@ from zhike.errors import Conflict, NotFound
 from zhike.events.emit import hold
 from zhike.i18n import text
 from zhike.wire import Fault
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.work import Work
+from zhike.work import Work
 
 _INSERT = """
 INSERT INTO customer_relation (customer_id, other_customer_id, kind, title, since, until, created_at)

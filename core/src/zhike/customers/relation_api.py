@@ -44,9 +44,9 @@ async def delete_relation(call: Call) -> Relations:
     return await relations.list_(call.db, call.actor, customer_id)
 
 
-_ONE, _PLACES = "/customers/{customer_id}", {"customer_id": "The customer's id"}
-_read = partial(Route, method="GET", permission=CUSTOMERS_READ, places=_PLACES)
-_write = partial(Route, permission=CUSTOMERS_WRITE, places=_PLACES)
+_ONE = "/customers/{customer_id}"
+_read = partial(Route, method="GET", permission=CUSTOMERS_READ)
+_write = partial(Route, permission=CUSTOMERS_WRITE)
 
 ROUTES = (
     _read(path=f"{_ONE}/stages", handler=list_stages, summary="A customer's stages", answer=Stages),
@@ -77,6 +77,5 @@ ROUTES = (
         handler=delete_relation,
         summary="Take a relation away",
         answer=Relations,
-        places=_PLACES | {"relation_id": "The relation's id"},
     ),
 )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from zhike.access.actor import Actor
 from zhike.access.masking import masked, rules_of
 from zhike.access.scope import visible_customers
 from zhike.customers.relation_schemas import Other, Relation, Relations
 from zhike.customers.service import visible_winner
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.orm import Connection, Database
+from zhike.orm import Connection, Database
 
 MOST = 1_000
 """Relations of one customer that are listed."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from zhike.customers.sealing import context, is_sealed
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
-    from zhike.vault import Keys
+from zhike.orm import Connection
+from zhike.vault import Keys
 
 _ENCRYPTED = "SELECT key FROM customer_field WHERE encrypted"
 _LAST = "SELECT max(id) FROM customer"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from zhike.customers.identities import is_strong
 from zhike.customers.traits import UNRANKED, Cause, Draft, Own, Ranked, Taken
+from zhike.events.schemas import CheckedEvent
 
 MERGE_LIMIT = 5_000
 """Stored events of a visitor up to which a merge happens at once."""
@@ -17,34 +17,6 @@ Pair = tuple[str, str]
 """An identity: namespace and value."""
 CONTRADICTED = 0
 """Stands for a customer where identities name several."""
-
-
-class Event(Protocol):
-    """What an event says about who caused it."""
-
-    @property
-    def name(self) -> str:
-        """Event type; "" for what is known of a customer and no event."""
-
-    @property
-    def identities(self) -> Sequence[Pair]:
-        """The strongest first, at least one."""
-
-    @property
-    def traits(self) -> Mapping[str, Any] | None:
-        """Field to value."""
-
-    @property
-    def own(self) -> Own | None:
-        """What is said of the customer besides, where it is no event."""
-
-    @property
-    def source(self) -> str:
-        """Where it comes from."""
-
-    @property
-    def occurred_at(self) -> datetime:
-        """When it happened."""
 
 
 class Attachment(NamedTuple):
@@ -89,7 +61,7 @@ class Concerned(NamedTuple):
     visitors: set[int]
 
 
-def concerned(events: Iterable[Event], owners: Mapping[Pair, int], anonymous: set[int]) -> Concerned:
+def concerned(events: Iterable[CheckedEvent], owners: Mapping[Pair, int], anonymous: set[int]) -> Concerned:
     """Find out what must be locked and read before `events` can be resolved.
 
     A customer with a strong identity is never merged by ingest, so that most events need nothing at all.
@@ -169,7 +141,7 @@ class Resolver:
         self._kept = kept
         self._separate = separate
 
-    def resolve(self, event: Event, cause: Cause) -> int:
+    def resolve(self, event: CheckedEvent, cause: Cause) -> int:
         """Return whose event it is, after drawing every conclusion from its identities and traits.
 
         The highest-ranked known identity decides; without one the customer is new. Unknown ones are attached

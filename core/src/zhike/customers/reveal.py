@@ -49,12 +49,26 @@ class Revealed(msgspec.Struct, frozen=True):
 
 async def reveal(call: Call) -> Revealed:
     """Show fields of a customer that the caller sees masked, but not those hidden from them; it is audited."""
-    request = wire.decode(call.body, call.body_type, RevealRequest)
+    return await revealed(call, call.id("customer_id"), wire.decode(call.body, call.body_type, RevealRequest))
+
+
+async def revealed(call: Call, customer_id: int, request: RevealRequest) -> Revealed:
+    """Return fields of a customer whole, and write to the audit trail who has seen which, and why.
+
+    Args:
+        call: Who asks.
+        customer_id: The customer.
+        request: What is to be seen.
+
+    Raises:
+        Forbidden: If a field is hidden from the caller's role.
+        NotFound: If there is no such customer, or it is none of whom the caller may see fields whole.
+    """
     hidden = hidden_fields(call.actor)
     if denied := sorted(hidden & set(request.fields)):
         raise Forbidden(text("{field} is hidden from your role", field=denied[0]), code="hidden")
     seeing = msgspec.structs.replace(call.actor, rules=dict.fromkeys(hidden, "hide"))
-    customer = await service.get(call.db, seeing, call.id("customer_id"), permission=CUSTOMERS_REVEAL)
+    customer = await service.get(call.db, seeing, customer_id, permission=CUSTOMERS_REVEAL)
     customer = call.host.platform.customer_fields.opened(customer)
     found = {field: _value(customer, field) for field in request.fields}
     details = {"fields": sorted(found), "reason": request.reason}
@@ -84,6 +98,5 @@ ROUTES = (
         summary="See masked fields of a customer",
         body=RevealRequest,
         answer=Revealed,
-        places={"customer_id": "The customer's id"},
     ),
 )

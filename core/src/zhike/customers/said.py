@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from zhike.platform import Platform
 
 _USER = "SELECT id FROM app_user WHERE id = $1 AND disabled_at IS NULL"
-_TEAM = "SELECT id FROM team WHERE id = $1"
+_TEAM = "SELECT id FROM team WHERE id = $1 FOR KEY SHARE"
 # Nobody's number or address looks like this, but what is shown of them to whoever may not see them.
 _NEVER_STARRED = frozenset({"phone", "email"})
 
@@ -66,8 +66,8 @@ def said_of(platform: Platform, actor: Actor, said: CustomerSaid | BulkSet) -> S
     for name, value in traits.items():
         field = name if name in BUILT_IN else f"attributes.{name}"
         if field in starred and isinstance(value, str) and (HIDDEN in value or "***@" in value):
-            message = text("{field}: this stands for a value that is not shown, and is none itself", field=field)
-            raise BadRequest(message, code="masked")
+            wrong = text("this stands for a value that is not shown, and is none itself")
+            raise BadRequest(text("{where}: {detail}", where=field, detail=wrong), code="masked")
     source = given.get("source", STAFF)
     try:
         check_text("source", source)
@@ -112,8 +112,8 @@ def require_nameable(actor: Actor, pairs: Iterable[Pair]) -> None:
     for namespace, _ in pairs:
         rule = rules.get(field := field_of(namespace))
         if rule is not None and (namespace, rule) != ("phone", "mask"):
-            message = text("{field}: your role does not see these whole, and cannot name any", field=field)
-            raise BadRequest(message, code="masked")
+            wrong = text("your role does not see these whole, and cannot name any")
+            raise BadRequest(text("{where}: {detail}", where=field, detail=wrong), code="masked")
 
 
 async def check_own(connection: Connection, own: Mapping[str, int | None]) -> None:

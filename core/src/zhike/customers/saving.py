@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zhike.access import audit
+from zhike.access.actor import Actor
 from zhike.contracts import CustomerDraft
 from zhike.customers import belonging, sql
+from zhike.customers.resolve import Pair
 from zhike.customers.search import index
 from zhike.customers.target import Overtaken, Target
 from zhike.customers.traits import OWN, Cause
 from zhike.events.facts import tell
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.customers.resolve import Pair
-    from zhike.work import Work
+from zhike.work import Work
 
 _OWN = """
 UPDATE customer AS c SET owner = n.owner, team = n.team, updated_at = greatest(c.updated_at, $1)

@@ -116,7 +116,7 @@ class BulkChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Args:
         set: What they get.
         ids: At most 5,000 customers; those out of sight are left out.
-        condition: A condition.
+        condition: A condition, which holds for at most 5,000 customers.
     """
 
     set: BulkSet
@@ -128,9 +128,7 @@ class BulkDone(Struct, frozen=True):
     """What became of a change of many customers.
 
     Args:
-        matched: Customers it was about, as far as they may be written; null where a job will find out.
-        queued: Whether they are so many that a job changes them.
+        matched: Customers it was about, as far as they may be written.
     """
 
-    matched: int | None
-    queued: bool
+    matched: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +33,8 @@ c.attributes::text, c.created_at, c.updated_at
 
 _ONE = "SELECT {columns} FROM customer AS c WHERE c.id = $1 AND {visible}"
 
+_MANY = "SELECT {columns} FROM customer AS c WHERE c.id = ANY ($1::bigint[]) AND {visible}"
+
 _VISIBLE = "SELECT c.id FROM customer AS c WHERE c.id = $1 AND {visible}"
 _WINNER = """
 WITH RECURSIVE chain AS (
@@ -40,6 +42,13 @@ WITH RECURSIVE chain AS (
   UNION
   SELECT c.id, c.merged_into FROM chain JOIN customer AS c ON c.id = chain.merged_into
 ) SELECT id FROM chain WHERE merged_into IS NULL
+"""
+_WINNERS = """
+WITH RECURSIVE chain AS (
+  SELECT id AS start, id, merged_into FROM customer WHERE id = ANY($1::bigint[])
+  UNION
+  SELECT chain.start, c.id, c.merged_into FROM chain JOIN customer AS c ON c.id = chain.merged_into
+) SELECT start, id FROM chain WHERE merged_into IS NULL
 """
 
 _NEWEST = """
@@ -126,6 +135,23 @@ async def get(db: Database, actor: Actor, customer_id: int, *, permission: str =
     return customer_of(row, actor)
 
 
+async def many(
+    db: Connection | Database, actor: Actor, ids: Collection[int], *, permission: str = CUSTOMERS_READ
+) -> dict[int, Customer]:
+    """Return those of some customers whom `actor` sees, by id; nothing is asked for none.
+
+    Args:
+        db: Where they are.
+        actor: Who asks.
+        ids: The customers.
+        permission: For which `actor` must see them.
+    """
+    if not ids:
+        return {}
+    sql = _MANY.format(columns=COLUMNS, visible=visible_customers(actor, "c", permission))
+    return {row["id"]: customer_of(row, actor) for row in await db.fetch(sql, [*ids])}
+
+
 async def list_(
     db: Database, actor: Actor, *, q: str | None = None, limit: int = 50, cursor: str | None = None, key: bytes = b""
 ) -> Page[Customer]:
@@ -156,6 +182,11 @@ async def list_(
     return Page(items, encode_cursor(items[-1].id, key, scope=_LIST) if len(rows) > limit else None)
 
 
+async def found_ids(connection: Connection, actor: Actor, q: str, before: int, limit: int) -> list[int]:
+    """Return the ids of the newest customers below an id that `list_` finds by `q`, the newest first."""
+    return [row["id"] for row in await _searched(connection, actor, q, before, limit)]
+
+
 async def _searched(connection: Connection, actor: Actor, q: str, before: int, limit: int) -> Sequence[Record]:
     """Return the newest customers below an id who have an identity, or, if nobody has it, whom a query means."""
     rules = rules_of(actor)
@@ -176,11 +207,20 @@ async def _searched(connection: Connection, actor: Actor, q: str, before: int, l
     phone = pairs.get("phone")
     if not exact:
         rows = await find(connection, actor, q, phone=phone, columns=COLUMNS, before=before, limit=limit)
-    if traced and phone is not None:
-        # Whoever knows a whole number may ask whose it is; trying numbers out leaves its trace.
-        details = {"by": "phone", "found": [row["id"] for row in rows[: limit - 1]]}
-        await audit.record(connection, actor, "customer.lookup", "customer", details)
+    if phone is not None:
+        await trace(connection, actor, [row["id"] for row in rows[: limit - 1]])
     return rows
+
+
+async def trace(connection: Connection, actor: Actor, found: Sequence[int]) -> None:
+    """Note whom a whole phone number has led to where numbers are masked: trying them out leaves its trace."""
+    if rules_of(actor).get("phone") == "mask":
+        await audit.record(connection, actor, "customer.lookup", "customer", {"by": "phone", "found": found})
+
+
+async def winners_of(connection: Connection, customers: Sequence[int]) -> dict[int, int]:
+    """Return who stands for each of some customers, also after several merges; who does not exist is left out."""
+    return {row[0]: row[1] for row in await connection.fetch(_WINNERS, list(customers))}
 
 
 async def winner_of(connection: Connection, customer_id: int) -> int | None:

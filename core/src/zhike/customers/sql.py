@@ -34,7 +34,7 @@ WHERE customer_id = ANY($1::bigint[]) AND name = '*' GROUP BY customer_id
 
 _SEPARATE = """
 SELECT low_id, high_id FROM duplicate_candidate
-WHERE state = 'dismissed' AND (low_id = ANY($1::bigint[]) OR high_id = ANY($1::bigint[]))
+WHERE state = 'distinct' AND (low_id = ANY($1::bigint[]) OR high_id = ANY($1::bigint[]))
 """
 
 _OWNED = """
@@ -80,9 +80,11 @@ _CREATE = f"""
 WITH created AS ({_INSERT}), added AS ({_INSERT_IDENTITIES}) SELECT count(*) FROM added
 """
 
-_INSERT_CANDIDATES = """
-INSERT INTO duplicate_candidate (low_id, high_id, reason, namespace, value, created_at)
-SELECT low_id, high_id, reason, namespace, value, $6
+INGEST_SCORE = "CASE {reason} WHEN 'strong_identity' THEN 90 WHEN 'detected' THEN 0 ELSE 60 END"
+"""How sure a pair is that ingest has found, by its reason; detection found the others."""
+_INSERT_CANDIDATES = f"""
+INSERT INTO duplicate_candidate (low_id, high_id, reason, namespace, value, score, created_at)
+SELECT low_id, high_id, reason, namespace, value, {INGEST_SCORE.format(reason="reason")}, $6
 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[])
   AS n (low_id, high_id, reason, namespace, value)
 ON CONFLICT DO NOTHING

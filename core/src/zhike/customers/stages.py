@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from zhike.access.actor import Actor
 from zhike.access.masking import hidden_fields, masked_fields
 from zhike.customers.field import BUILT_IN
 from zhike.customers.service import visible_winner
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.orm import Database
+from zhike.orm import Database
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STAGES = "SELECT value, valid_from, valid_to FROM customer_stage WHERE customer_id = $1 ORDER BY valid_from, id"
@@ -91,10 +88,15 @@ async def provenance(db: Database, actor: Actor, customer_id: int, ranked: Mappi
     """
     async with db.connection() as connection:
         stored = await connection.fetchval(_PROVENANCE, await visible_winner(connection, actor, customer_id))
+    return Origins(origins_of(stored, actor, ranked))
+
+
+def origins_of(stored: str, actor: Actor, ranked: Mapping[str, Mapping[str, int]]) -> list[Origin]:
+    """Return what the column `provenance` says, without the fields that are hidden from `actor`."""
     hidden, items = hidden_fields(actor), []
     for key, (source, instant) in sorted(msgspec.json.decode(stored, type=dict[str, tuple[str, int]]).items()):
         field = key if key in BUILT_IN else f"attributes.{key}"
         if field not in hidden:
             at, rank = _EPOCH + timedelta(milliseconds=instant), ranked.get(key, {}).get(source)
             items.append(Origin(field, source, at, None if rank is None else rank + 1))
-    return Origins(items)
+    return items

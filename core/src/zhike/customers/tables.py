@@ -1,18 +1,22 @@
 """The customers' tables: who we know, under which identities, and who turned out to be the same."""
 
-from piccolo.columns import JSONB, Array, BigInt, BigSerial, Boolean, Bytea, Date, Integer, Text, Timestamptz
+from piccolo.columns import JSONB, Array, BigInt, BigSerial, Boolean, Bytea, Date, Integer, SmallInt, Text, Timestamptz
 from piccolo.table import Table
 
 __all__ = [
     "Customer",
     "CustomerField",
+    "CustomerFieldGroup",
+    "CustomerMatch",
     "CustomerMerge",
     "CustomerMergeRow",
     "CustomerRelation",
     "CustomerSearch",
     "CustomerSettling",
     "CustomerStage",
+    "DuplicateBlock",
     "DuplicateCandidate",
+    "DuplicateScan",
     "ErasedIdentity",
     "Erasure",
     "Identity",
@@ -60,6 +64,14 @@ class CustomerField(Table, tablename="customer_field"):
     updated_at = Timestamptz()
 
 
+class CustomerFieldGroup(Table, tablename="customer_field_group"):
+    """A heading that fields of customers stand under; they name it by its key."""
+
+    key = Text(primary_key=True)
+    label = Text()
+    position = Integer()
+
+
 class CustomerStage(Table, tablename="customer_stage"):
     """A stage that a customer had or, without an end, has; a trigger writes it."""
 
@@ -104,7 +116,38 @@ class DuplicateCandidate(Table, tablename="duplicate_candidate"):
     namespace = Text(null=True, default=None)
     value = Text(null=True, default=None)
     created_at = Timestamptz()
-    state = Text(default="open", help_text="open, or dismissed: they are two, and ingest does not ask again.")
+    state = Text(default="open", help_text="open, later, merged, or distinct: they are two, and nobody asks again.")
+    rules = Array(base_column=Text(), help_text="What they have in common; see zhike.customers.duplicates.rules.")
+    score = SmallInt(default=0, help_text="How sure that makes it, up to 99.")
+    decided_by = Text(null=True, default=None)
+    decided_at = Timestamptz(null=True, default=None)
+
+
+class DuplicateScan(Table, tablename="duplicate_scan"):
+    """The one row that says how far the search for duplicates is."""
+
+    id = SmallInt(primary_key=True, default=1)
+    position = BigInt(help_text="Up to where the log is read.")
+    scan_after = BigInt(null=True, default=None, help_text="The last customer compared, while all are.")
+    scan_until = BigInt(null=True, default=None, help_text="The last one to compare.")
+    compared = BigInt(default=0, help_text="Customers compared in the last scan.")
+    started_at = Timestamptz(null=True, default=None)
+    ended_at = Timestamptz(null=True, default=None)
+
+
+class DuplicateBlock(Table, tablename="duplicate_block"):
+    """A key that too many customers share to say anything."""
+
+    key = BigInt(primary_key=True)
+    rule = Text()
+    seen_at = Timestamptz()
+
+
+class CustomerMatch(Table, tablename="customer_match"):
+    """Hashes of what a customer is compared by; whoever has one in common may be the same."""
+
+    customer_id = BigInt(primary_key=True)
+    keys = Array(base_column=BigInt())
 
 
 class CustomerMerge(Table, tablename="customer_merge"):

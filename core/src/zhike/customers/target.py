@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from zhike.access.actor import Actor
 from zhike.access.roles import CUSTOMERS_WRITE
 from zhike.access.scope import visible_customers
 from zhike.customers.said import Said, check_own
 from zhike.customers.traits import OWN, Cause, Draft
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.work import Work
+from zhike.work import Work
 
 _LOCK = """
 SELECT c.id, c.kind, c.name, c.phone, c.email, c.company, c.stage, c.attributes::text, c.provenance::text, c.owner,

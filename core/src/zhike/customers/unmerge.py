@@ -40,11 +40,16 @@ UPDATE identity AS i SET customer_id = h.root_id FROM unnest($2::bigint[], $3::b
 WHERE i.customer_id = $1 AND i.home_customer_id = h.home_id
 """
 _UNDO = "UPDATE customer_merge SET unmerged_at = $2, unmerged_by = $3, settled_at = NULL WHERE merge_id = $1"
+# Of pairs who became one only because both became a third nobody has said anything.
+_REOPEN = """
+UPDATE duplicate_candidate SET state = 'open', decided_by = NULL, decided_at = NULL
+WHERE state = 'merged' AND low_id = ANY($1::bigint[]) AND high_id = ANY($1::bigint[])
+"""
 # Who has been parted is not merged again by ingest, nor proposed.
 _SEPARATE = """
-INSERT INTO duplicate_candidate (low_id, high_id, reason, created_at, state)
-SELECT least($1, loser), greatest($1, loser), 'unmerged', $3, 'dismissed' FROM unnest($2::bigint[]) AS loser
-ON CONFLICT (low_id, high_id) DO UPDATE SET state = 'dismissed'
+INSERT INTO duplicate_candidate (low_id, high_id, reason, created_at, state, decided_by, decided_at)
+SELECT least($1, loser), greatest($1, loser), 'unmerged', $3, 'distinct', $4, $3 FROM unnest($2::bigint[]) AS loser
+ON CONFLICT (low_id, high_id) DO UPDATE SET state = 'distinct', decided_by = $4, decided_at = $3
 """
 
 
@@ -112,8 +117,9 @@ async def unmerge(work: Work, actor: Actor, merge_id: int, *, said: bool = True)
     await past.save(connection, work.now)
     for row in reversed(merges):
         await put_back(connection, row["id"], winner, row["loser_id"])
+    await connection.execute(_REOPEN, everybody)
     if said:
-        await connection.execute(_SEPARATE, winner, losers, work.now)
+        await connection.execute(_SEPARATE, winner, losers, work.now, work.origin)
     await index.renew(connection, everybody)
     for row in merges:
         parted = CustomerMerged(loser_id=row["loser_id"], reason=row["reason"], merge_id=merge_id)

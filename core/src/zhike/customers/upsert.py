@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from zhike.access.actor import Actor
 from zhike.access.roles import CUSTOMERS_WRITE
 from zhike.customers import belonging
+from zhike.customers.resolve import Pair
 from zhike.customers.said import Said, check_own
 from zhike.customers.saving import save
 from zhike.customers.target import Overtaken, locked, target_of
 from zhike.customers.traits import OWN, Draft
 from zhike.errors import Conflict
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.customers.resolve import Pair
-    from zhike.work import Work
+from zhike.work import Work
 
 _FRESH = "SELECT nextval('customer_id_seq')"
 

@@ -58,11 +58,11 @@ def fitted(field: Field, value: Any) -> Any:
     found, expected = _FIT["choice" if field.built_in and field.choices else field.type](field, value)
     if found is not None:
         return found
-    if field.encrypted:
-        raise BadValue(text("{label}: expected {expected}", label=field.shown, expected=expected))
-    given = repr(value) if isinstance(value, str | list) else str(value)
-    given = printable(given, _SHOWN)
-    raise BadValue(text("{label}: expected {expected}, got {given}", label=field.shown, expected=expected, given=given))
+    wrong = text("expected {expected}", expected=expected)
+    if not field.encrypted:
+        given = repr(value) if isinstance(value, str | list) else str(value)
+        wrong = text("expected {expected}, got {got}", expected=expected, got=printable(given, _SHOWN))
+    raise BadValue(text("{where}: {detail}", where=field.shown, detail=wrong))
 
 
 Fit = tuple[Any, Text | str]

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from zhike.access.actor import Actor
 from zhike.customers import belonging
+from zhike.customers.resolve import Pair
 from zhike.customers.said import Said
 from zhike.customers.saving import save
 from zhike.customers.service import COLUMNS, Customer, customer_of, not_found, winner_of
 from zhike.customers.target import Overtaken, locked
 from zhike.errors import Conflict
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.customers.resolve import Pair
-    from zhike.work import Work
+from zhike.work import Work
 
 _ONE = f"SELECT {COLUMNS} FROM customer AS c WHERE c.id = $1"
 

@@ -83,7 +83,6 @@ ROUTES = (
         summary="Change a customer",
         body=CustomerChange,
         answer=Customer,
-        places={"customer_id": "The customer's id"},
         statuses=(409,),
     ),
 )

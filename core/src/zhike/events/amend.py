@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -17,9 +17,7 @@ from zhike.events.schemas import CheckedEvent, IncomingEvent, Rejection
 from zhike.hooks import HookFailed
 from zhike.i18n import text
 from zhike.money import to_major
-
-if TYPE_CHECKING:
-    from zhike.platform import Platform
+from zhike.platform import Platform
 
 HOOK = "amend_incoming_events"
 BATCH = 1_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -16,9 +16,7 @@ from zhike.customers.traits import Cause, Draft
 from zhike.events.schemas import MAX_PROPERTIES_BYTES
 from zhike.events.sql import EventRows
 from zhike.ids import new_message_id
-
-if TYPE_CHECKING:
-    from zhike.work import Work
+from zhike.work import Work
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -19,9 +18,7 @@ from zhike.events.ingest import Ingested, Part, store_parts
 from zhike.events.merging import TooSlow
 from zhike.events.schemas import CheckedEvent
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.platform import Platform
+from zhike.platform import Platform
 
 GROUP = 1_000
 """Events of one transaction: more gain nothing, and all other requests wait for its locks."""

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -22,11 +22,9 @@ from zhike.hooks import Hooks, HookTimeout
 from zhike.i18n import text
 from zhike.jobs.sql import JobRow
 from zhike.orm import Connection
+from zhike.platform import Platform
 from zhike.plugins.rows import move_rows
 from zhike.work import Work, entered
-
-if TYPE_CHECKING:
-    from zhike.platform import Platform
 
 SECONDS = 5.0
 """How long the plugins together may take for one batch, which holds locks meanwhile."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from zhike.customers.erased import message_hashes
 from zhike.customers.facts import HistoryChanged
 from zhike.customers.stats import rebuild_stats
 from zhike.events.sql import DELETE_EVENTS, KEEP_MESSAGES
 from zhike.orm import Connection
-
-if TYPE_CHECKING:
-    from zhike.work import Work
+from zhike.work import Work
 
 CHUNK = 500
 """Events that one call deletes at most."""

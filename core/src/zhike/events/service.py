@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from asyncpg import Record
@@ -20,6 +20,7 @@ from zhike.customers.places import AT_PLACE, PLACES
 from zhike.customers.service import visible_winner
 from zhike.events.decode import decode_events
 from zhike.events.facts import veiled
+from zhike.events.filtering import EventsWanted, narrowed
 from zhike.events.grouping import Collector
 from zhike.events.ingest import Ingested
 from zhike.events.schemas import PLATFORM_EVENTS
@@ -27,30 +28,29 @@ from zhike.events.sight import seen
 from zhike.ids import decode_cursor, encode_cursor
 from zhike.money import to_major
 from zhike.orm import Database
+from zhike.platform import Platform
+from zhike.registry import Registry
 from zhike.work import in_transaction
 
-if TYPE_CHECKING:
-    from zhike.platform import Platform
-    from zhike.registry import Registry
-
-_SHOWN = """
-SELECT
+COLUMNS = """
   e.id, e.name, CASE WHEN e.behaviour THEN 'behaviour' ELSE 'platform' END, e.message_id,
   e.occurred_at, e.recorded_at, e.amount, e.currency, e.properties::text, e.source, e.origin, e.live,
   e.causation_id, e.depth
 """
-_LATEST = "ORDER BY e.occurred_at DESC, e.id DESC LIMIT $2"
+"""What to select of `event AS e` for `event_of`."""
+_LATEST = "ORDER BY e.occurred_at {order}, e.id {order} LIMIT $2"
 _TIMELINE = f"""
-{_SHOWN} FROM event AS e
+SELECT {COLUMNS} FROM event AS e
 WHERE e.customer_id = (SELECT c.id FROM customer AS c WHERE c.id = $1 AND {{visible}} AND NOT c.settling)
-  {{after}} {_LATEST}
+  {{where}} {_LATEST}
 """
 # While events are being moved, after a merge or its undoing, some stand elsewhere.
 _SETTLING = f"""
 {PLACES.replace("{", "{{").replace("}", "}}")}
-{_SHOWN} FROM place CROSS JOIN LATERAL (SELECT e.* FROM event AS e WHERE {AT_PLACE} {{after}} {_LATEST}) AS e {_LATEST}
+SELECT {COLUMNS}
+FROM place CROSS JOIN LATERAL (SELECT e.* FROM event AS e WHERE {AT_PLACE} {{where}} {_LATEST}) AS e {_LATEST}
 """
-_AFTER = "AND (e.occurred_at, e.id) < ($3, $4)"
+_AFTER = "AND (e.occurred_at, e.id) {beyond} ($3, $4)"
 
 _TYPES = """
 SELECT name, CASE WHEN behaviour THEN 'behaviour' ELSE 'platform' END, first_seen_at
@@ -92,6 +92,18 @@ class TimelineEvent(msgspec.Struct, frozen=True):
     live: bool
     causation_id: int | None
     depth: int
+
+
+class Timeline(Page[TimelineEvent], frozen=True):
+    """A part of a customer's timeline.
+
+    Args:
+        items: The events, the latest first.
+        next: Cursor of what was before, or None.
+        previous: Cursor of what came after, or None on the first page.
+    """
+
+    previous: str | None = None
 
 
 class EventType(msgspec.Struct, frozen=True):
@@ -154,7 +166,9 @@ async def timeline(
     cursor: str | None = None,
     key: bytes = b"",
     registry: Registry | None = None,
-) -> Page[TimelineEvent]:
+    wanted: EventsWanted | None = None,
+    locale: str = "en",
+) -> Timeline:
     """Return a page of a customer's events, the latest first; for a customer merged away, the winner's.
 
     Args:
@@ -162,32 +176,45 @@ async def timeline(
         actor: Who asks.
         customer_id: Whose events.
         limit: Events on the page.
-        cursor: `next` of the page before.
+        cursor: `next` or `previous` of another page.
         key: The deployment's secret that signs cursors.
         registry: Knows the event types that need a permission of their own; None where no plugins are loaded.
+        wanted: Which of them; its limit and cursor do not count. All when absent.
+        locale: The reader's language, in which types are called.
 
     Raises:
         BadRequest: If `cursor` was not made for this customer's timeline.
         NotFound: If there is no such customer, or `actor` does not see it.
     """
     scope = f"timeline:{customer_id}"
-    after = () if cursor is None else decode_cursor(cursor, key, tuple[datetime, int], scope=scope)
+    back = False
+    values: list[Any] = [limit + 1]  # one more than asked for tells whether there is a next page
+    if cursor is not None:
+        *after, back = decode_cursor(cursor, key, tuple[datetime, int, bool], scope=scope)
+        values += after
+    where = _AFTER.format(beyond=">" if back else "<") if cursor is not None else ""
+    where += "" if wanted is None else narrowed(wanted, actor, registry, locale, values)
+    where += "" if registry is None else seen(actor, registry, values)
+    parts = {"where": where, "order": "ASC" if back else "DESC"}
     visible = visible_customers(actor, "c", EVENTS_READ)
-    # One more than asked for tells whether there is a next page.
-    values: list[Any] = [limit + 1, *after]
-    guard = "" if registry is None else seen(actor, registry, values)
-    where = (_AFTER if after else "") + guard
     async with db.connection() as connection:
-        rows = await connection.fetch(_TIMELINE.format(visible=visible, after=where), customer_id, *values)
+        rows = await connection.fetch(_TIMELINE.format(visible=visible, **parts), customer_id, *values)
         # None: there are none, or they are being moved, the customer was merged away, or there is nobody to be seen.
         if not rows:
             winner = await visible_winner(connection, actor, customer_id, EVENTS_READ)
-            rows = await connection.fetch(_SETTLING.format(after=where), [winner], *values)
+            rows = await connection.fetch(_SETTLING.format(**parts), [winner], *values)
     rules = rules_of(actor)
-    items = [_event(row, rules) for row in rows[:limit]]
-    if len(rows) <= limit:
-        return Page(items, None)
-    return Page(items, encode_cursor((items[-1].occurred_at, items[-1].id), key, scope=scope))
+    items = [event_of(row, rules) for row in rows[:limit]]
+    if back:
+        items.reverse()
+    newer, older = (len(rows) > limit, bool(items)) if back else (cursor is not None, len(rows) > limit)
+    ends = [
+        encode_cursor((items[place].occurred_at, items[place].id, place == 0), key, scope=scope)
+        if items and more
+        else None
+        for place, more in ((-1, older), (0, newer))
+    ]
+    return Timeline(items, *ends)
 
 
 async def types(
@@ -203,14 +230,14 @@ async def types(
         key: The deployment's secret that signs cursors.
     """
     after = "" if cursor is None else decode_cursor(cursor, key, str, scope="event types")
-    async with db.connection() as connection:
-        rows = await connection.fetch(_TYPES, after, limit + 1)
+    rows = await db.fetch(_TYPES, after, limit + 1)
     items = [EventType(*row) for row in rows[:limit]]
     return Page(items, encode_cursor(items[-1].name, key, scope="event types") if len(rows) > limit else None)
 
 
-def _event(row: Record, rules: Mapping[str, Rule]) -> TimelineEvent:
-    values: list[Any] = list(row)
+def event_of(row: Record, rules: Mapping[str, Rule]) -> TimelineEvent:
+    """Return the event in a row that begins with `COLUMNS` as those see it who have rules for fields."""
+    values: list[Any] = list(row)[: len(TimelineEvent.__struct_fields__)]
     if values[6] is not None:
         values[6] = to_major(values[6], values[7])
     veil = rules and values[2] == "platform" and values[1] in PLATFORM_EVENTS

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from zhike.access.roles import CONDITIONS_COUNT, CUSTOMERS_READ
+from zhike.access.actor import Actor
+from zhike.access.roles import CONDITIONS_COUNT, CUSTOMERS_READ, Scope
 from zhike.access.scope import visible_customers
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.access.roles import Scope
-    from zhike.registry import Registry
+from zhike.registry import Registry
 
 _GUARD = """
 AND (e.name <> ALL ({place}::text[])

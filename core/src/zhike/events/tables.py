@@ -14,6 +14,7 @@ class LogBatch(Table, tablename="log_batch"):
     shards = BigInt(help_text="Bit n is set if an event of shard n is in the batch.")
     size = Integer()
     created_at = Timestamptz()
+    received_at = Timestamptz(help_text="By the database's clock; `created_at` is the day that a history tells of.")
     position = BigInt(null=True, default=None, help_text="Its place in the log; given after the commit.")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,11 +18,9 @@ from zhike.customers.unmerge import unmerge
 from zhike.errors import Conflict, NotFound, Unavailable
 from zhike.events.sql import DELETE_EVENTS
 from zhike.i18n import text
+from zhike.orm import Connection
 from zhike.plugins.personal import DECLARED
 from zhike.work import Work
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
 
 EVENTS = 2_000
 """Events that one call deletes at most."""
@@ -61,7 +58,7 @@ WHERE i.namespace = n.namespace COLLATE "C" AND i.value = n.value COLLATE "C" AN
 _TOUCHED = """
 SELECT id FROM customer AS c WHERE id = ANY($1::bigint[]) AND (
   merged_into IS NOT NULL OR erased_at IS NOT NULL OR provenance <> '{}' OR owner IS NOT NULL OR team IS NOT NULL
-  OR EXISTS (SELECT FROM event WHERE customer_id = c.id)
+  OR EXISTS (SELECT FROM event WHERE customer_id = c.id AND name <> ALL ($4::text[]))
   OR EXISTS (SELECT FROM identity AS i WHERE customer_id = c.id AND NOT EXISTS (
     SELECT FROM unnest($2::text[], $3::text[]) AS n (namespace, value)
     WHERE n.namespace COLLATE "C" = i.namespace AND n.value COLLATE "C" = i.value
@@ -72,9 +69,11 @@ SELECT id FROM customer AS c WHERE id = ANY($1::bigint[]) AND (
 """
 _HAS_ROWS = "SELECT DISTINCT {column} FROM {relation} WHERE {column} = ANY($1::bigint[])"
 _DELETE = (
+    "DELETE FROM event WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM customer_stage WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM customer_event_stat WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM duplicate_candidate WHERE low_id = ANY($1::bigint[]) OR high_id = ANY($1::bigint[])",
+    "DELETE FROM customer_match WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM customer_search WHERE customer_id = ANY($1::bigint[])",
     "DELETE FROM customer WHERE id = ANY($1::bigint[])",
 )
@@ -101,8 +100,9 @@ class Undone(msgspec.Struct):
     Args:
         events: Events, those that the import made Zhike record included.
         deleted: Customers that only the import had made; before the undo: all that it had.
-        changed: Customers that stay and have lost something.
-        merges: Merges of visitors that the import has caused.
+        changed: Customers that stay and have lost something, once for each chunk; before the undo: those of whom the
+            import has said something, without those it has made, who may stay as well.
+        merges: Merges of visitors that the import has caused; before the undo: without those below others.
     """
 
     events: int = 0
@@ -183,25 +183,41 @@ async def _restore(work: Work, import_id: int, customers: list[int], ways: Itera
     await past.save(connection, work.now)
     given: dict[int, list[Pair]] = {id_: msgspec.json.decode(row["identities"]) for id_, row in noted.items()}
     created = {id_ for id_, row in noted.items() if row["created"]}
-    touched = await _touched(connection, created, given)
+    touched = await _touched(work, created, given)
     # Others have found the created ones that stay by these.
     gone = [(*pair, id_) for id_ in given.keys() - touched for pair in given[id_]]
     if gone:
         await connection.execute(_DETACH, *map(list, zip(*gone, strict=True)))
     deleted = created - touched
-    for statement in _DELETE if deleted else ():
+    derived = [f'DELETE FROM "{table}" WHERE "{column}" = ANY($1::bigint[])' for table, column in _derived(work)]
+    for statement in (*derived, *_DELETE) if deleted else ():
         await connection.execute(statement, list(deleted))
     return deleted
 
 
-async def _touched(connection: Connection, created: set[int], given: Mapping[int, list[Pair]]) -> set[int]:
+def _derived(work: Work) -> Mapping[tuple[str, str], str]:
+    """Return tables that hold derived rows, by their column of customers, with the column that tells which these are.
+
+    Of a plugin that is off nothing is known, so that all its rows keep customers.
+    """
+    rows = (each for _, each in work.platform.registry.customer_rows)
+    return {(each.table, each.column): each.derived for each in rows if each.derived}
+
+
+async def _touched(work: Work, created: set[int], given: Mapping[int, list[Pair]]) -> set[int]:
     """Return those of the customers that an import has made which are somebody else's business too."""
     if not created:
         return set()
+    connection, derived = work.connection, _derived(work)
     own = [(namespace, value) for id_ in created for namespace, value in given[id_]]
-    touched = {row[0] for row in await connection.fetch(_TOUCHED, list(created), *map(list, zip(*own, strict=True)))}
+    names = [name for name, type_ in work.platform.registry.event_types.items() if type_.derived]
+    asked = (list(created), *map(list, zip(*own, strict=True)), names)
+    touched = {row[0] for row in await connection.fetch(_TOUCHED, *asked)}
     for row in await connection.fetch(DECLARED):
         if row["table_name"] == "customer_stage":
             continue  # written with the customer
-        touched |= {each[0] for each in await connection.fetch(_HAS_ROWS.format_map(row), list(created))}
+        statement = _HAS_ROWS.format_map(row)
+        if column := derived.get((row["table_name"], row["column_name"])):
+            statement += f' AND "{column}" IS NOT TRUE'
+        touched |= {each[0] for each in await connection.fetch(statement, list(created))}
     return touched

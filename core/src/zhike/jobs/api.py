@@ -27,7 +27,7 @@ async def read_job(call: Call) -> schemas.JobWithPayload:
 async def retry_job(call: Call) -> schemas.Done:
     """Try a job that has failed again, now."""
     job_id = call.id("job_id")
-    await service.retry(call.db, call.actor, job_id)
+    await service.retry(call.host.platform, call.actor, job_id)
     call.host.platform.announce("jobs")
     return schemas.Done(job_id)
 
@@ -35,7 +35,7 @@ async def retry_job(call: Call) -> schemas.Done:
 async def cancel_job(call: Call) -> schemas.Done:
     """Delete a job that is not running."""
     job_id = call.id("job_id")
-    await service.cancel(call.db, call.actor, job_id)
+    await service.cancel(call.host.platform, call.actor, job_id)
     return schemas.Done(job_id)
 
 
@@ -45,8 +45,7 @@ async def list_schedules(call: Call, query: PageQuery) -> Page[schemas.Schedule]
 
 
 _read = partial(Route, method="GET", permission=JOBS_READ)
-_job = partial(_read, places={"job_id": "The job's id"})
-_change = partial(_job, method="POST", permission=JOBS_MANAGE, answer=schemas.Done, statuses=(409,))
+_change = partial(_read, method="POST", permission=JOBS_MANAGE, answer=schemas.Done, statuses=(409,))
 
 ROUTES = (
     _read(
@@ -57,7 +56,7 @@ ROUTES = (
         answer=Page[schemas.Job],
     ),
     _read(path="/jobs/figures", handler=read_figures, summary="How much there is to do", answer=schemas.Figures),
-    _job(path="/jobs/{job_id}", handler=read_job, summary="One job", answer=schemas.JobWithPayload),
+    _read(path="/jobs/{job_id}", handler=read_job, summary="One job", answer=schemas.JobWithPayload),
     _change(path="/jobs/{job_id}/retry", handler=retry_job, summary="Try a failed job again"),
     _change(path="/jobs/{job_id}/cancel", handler=cancel_job, summary="Delete a job that is not running"),
     _read(

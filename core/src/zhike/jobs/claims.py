@@ -30,11 +30,12 @@ UNION ALL (
 )
 """
 
-_RETURNING = """
-RETURNING
+COLUMNS = """
   j.id, j.key, j.payload::text, j.customer_id, j.due_at, j.attempts, j.origin, j.causation_id, j.depth, j.live,
   j.created_at, j.name
 """
+"""What `zhike.jobs.calls` makes an item of."""
+_RETURNING = f"RETURNING {COLUMNS}"
 
 _CLAIM = f"""
 WITH taken AS MATERIALIZED (
@@ -192,7 +193,8 @@ async def extend(connection: Connection, leases: dict[int, int], lease: timedelt
     await connection.execute(_SHORTEN, lease)
 
 
-async def give_back(connection: Connection, verdicts: Collection[Verdict], token: int) -> None:
-    """End the lease of jobs that are not done; those no longer the caller's are left alone."""
+async def give_back(connection: Connection, verdicts: Collection[Verdict], token: int) -> bool:
+    """End the lease of jobs that are not done; those no longer the caller's are left alone, and false is returned."""
     await connection.execute(_INDEXES_ONLY)
-    await connection.execute(_GIVE_BACK, *map(list, zip(*verdicts, strict=True)), token)
+    written = await connection.execute(_GIVE_BACK, *map(list, zip(*verdicts, strict=True)), token)
+    return written == f"UPDATE {len(verdicts)}"

@@ -6,19 +6,19 @@ import asyncio
 import logging
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from zhike import clock
+from zhike.access import audit
+from zhike.access.actor import Actor
+from zhike.contracts import Schedule
 from zhike.cron import next_time
-from zhike.errors import Unavailable, ZhikeError
+from zhike.errors import NotFound, Unavailable, ZhikeError
+from zhike.i18n import text
+from zhike.platform import Platform
 from zhike.work import begin
-
-if TYPE_CHECKING:
-    from zhike.contracts import Schedule
-    from zhike.platform import Platform
 
 TICK = 1.0
 """Most seconds between two looks."""
@@ -49,6 +49,25 @@ SELECT name, next_at FROM schedule WHERE next_at <= $1 AND name = ANY($2::text[]
 ORDER BY name FOR UPDATE SKIP LOCKED
 """
 _MOVE = "UPDATE schedule SET last_at = $2, next_at = $3 WHERE name = $1"
+
+
+async def run_now(platform: Platform, actor: Actor, name: str) -> None:
+    """Enqueue the job of a schedule at once; its next time stays as it is.
+
+    Args:
+        platform: The process's platform.
+        actor: Who asks for it.
+        name: The schedule.
+
+    Raises:
+        NotFound: If no plugin that runs has such a schedule.
+    """
+    schedule = platform.registry.schedules.get(name)
+    if schedule is None:
+        raise NotFound(text("There is no schedule {name}, or its plugin does not run", name=name))
+    async with begin(platform, origin=actor.origin) as work:
+        work.enqueue(schedule.job, schedule.payload, key=f"{name}@now", priority="high")
+        await audit.record(work.connection, actor, "schedule.run", f"schedule:{name}", {"job": schedule.job})
 
 
 class Schedules:

@@ -21,6 +21,7 @@ class JobsQuery(PageQuery, frozen=True, kw_only=True):
         state: `waiting`, `running` or `failed`.
         name: Name of a job.
         queue: Name of a queue.
+        plugin: The plugin they belong to.
         limit: Entries of a page; more than 1,000 count as 1,000.
         cursor: The `next` of the page before.
     """
@@ -28,6 +29,7 @@ class JobsQuery(PageQuery, frozen=True, kw_only=True):
     state: State | None = None
     name: Name | None = None
     queue: Name | None = None
+    plugin: Name | None = None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 import msgspec
 from asyncpg import Record
 
-from zhike import clock
+from zhike import clock, contracts
 from zhike.access import audit
+from zhike.access.actor import Actor
 from zhike.access.masking import sees_all
 from zhike.api import Page, PageQuery
 from zhike.errors import Conflict, NotFound, ZhikeError
 from zhike.i18n import Text, text
 from zhike.ids import decode_cursor, encode_cursor
+from zhike.jobs.calls import call_of, give_up
+from zhike.jobs.claims import COLUMNS
 from zhike.jobs.schemas import Figures, Job, JobsQuery, JobWithPayload, Schedule, State
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.orm import Connection, Database
+from zhike.orm import Connection, Database
+from zhike.platform import Platform
 
 SHOWN_PAYLOAD = 2048
 """Bytes up to which a payload is shown."""
@@ -42,8 +43,9 @@ _SHOWN = """
 """
 _JOBS = f"""
 SELECT {_SHOWN} FROM job
-WHERE id < $2 AND ($3::text IS NULL OR name = $3) AND ($4::text IS NULL OR queue = $4) AND {{state}}
-ORDER BY id DESC LIMIT $5
+WHERE id < $2 AND ($3::text IS NULL OR name = $3) AND ($4::text IS NULL OR queue = $4)
+  AND ($5::text IS NULL OR plugin = $5) AND {{state}}
+ORDER BY id DESC LIMIT $6
 """
 _JOB = f"""
 SELECT {_SHOWN}, octet_length(payload::text), CASE WHEN octet_length(payload::text) <= $3 THEN payload::text END
@@ -76,6 +78,7 @@ SELECT
 _RETRY = """
 UPDATE job SET state = 'ready', due_at = $2, attempts = 0 WHERE id = $1 AND state = 'failed' RETURNING name
 """
+_STORED = f"SELECT {COLUMNS} FROM job AS j WHERE id = $1"
 # Whose process has died may be cancelled, so that what ends processes can be stopped.
 _CANCEL = "DELETE FROM job WHERE id = $1 AND (lease_token IS NULL OR leased_until < now()) RETURNING name, state"
 _SCHEDULES = """
@@ -95,11 +98,11 @@ async def list_(db: Database, known: Collection[str], query: JobsQuery, key: byt
     Raises:
         BadRequest: If the cursor was not made for this list.
     """
-    scope = f"jobs:{query.state}:{query.name}:{query.queue}"
+    scope = f"jobs:{query.state}:{query.name}:{query.queue}:{query.plugin}"
     before = 2**63 - 1 if query.cursor is None else decode_cursor(query.cursor, key, int, scope=scope)
     statement = _JOBS.format(state=_STATES[query.state] if query.state else "true")
-    async with db.connection() as connection:
-        rows = await connection.fetch(statement, list(known), before, query.name, query.queue, query.size + 1)
+    narrowing = (query.name, query.queue, query.plugin)
+    rows = await db.fetch(statement, list(known), before, *narrowing, query.size + 1)
     items = [Job(**_fields(row)) for row in rows[: query.size]]
     return Page(items, encode_cursor(items[-1].id, key, scope=scope) if len(rows) > query.size else None)
 
@@ -128,14 +131,14 @@ async def figures(db: Database, known: Collection[str]) -> Figures:
     return Figures(**dict(zip(Figures.__struct_fields__, row, strict=True)))
 
 
-async def retry(db: Database, actor: Actor, job_id: int) -> None:
+async def retry(platform: Platform, actor: Actor, job_id: int) -> None:
     """Let a job that has failed be tried again now, with all its attempts.
 
     Raises:
         NotFound: If there is none, or it is done.
         Conflict: If it has not failed, or another job with its key waits.
     """
-    async with db.transaction() as connection:
+    async with platform.db.transaction() as connection:
         try:
             name = await connection.fetchval(_RETRY, job_id, clock.now())
         except asyncpg.UniqueViolationError:
@@ -145,18 +148,28 @@ async def retry(db: Database, actor: Actor, job_id: int) -> None:
         await audit.record(connection, actor, "job.retry", f"job:{job_id}", {"name": name})
 
 
-async def cancel(db: Database, actor: Actor, job_id: int) -> None:
+async def cancel(platform: Platform, actor: Actor, job_id: int) -> None:
     """Delete a job that is not running.
 
     Raises:
         NotFound: If there is none, or it is done.
         Conflict: If it is running.
     """
-    async with db.transaction() as connection:
+    async with platform.db.connection() as connection:
+        stored = await connection.fetchrow(_STORED, job_id)
+    if stored is None:
+        raise _not_found(job_id)
+
+    async def write(connection: Connection) -> bool:
         row = await connection.fetchrow(_CANCEL, job_id)
-        if row is None:
+        if row is not None:
+            await audit.record(connection, actor, "job.cancel", f"job:{job_id}", dict(row))
+        return row is not None
+
+    kind = platform.registry.jobs.get(stored["name"]) or contracts.Job(name=stored["name"], run=cancel)
+    if not await give_up(platform, call_of(stored, kind), text("Its job was deleted"), write):
+        async with platform.db.connection() as connection:
             raise await _conflict(connection, job_id, text("The job {id} is running", id=job_id))
-        await audit.record(connection, actor, "job.cancel", f"job:{job_id}", dict(row))
 
 
 async def schedules(db: Database, query: PageQuery, key: bytes = b"") -> Page[Schedule]:
@@ -171,8 +184,7 @@ async def schedules(db: Database, query: PageQuery, key: bytes = b"") -> Page[Sc
         BadRequest: If the cursor was not made for this list.
     """
     after = "" if query.cursor is None else decode_cursor(query.cursor, key, str, scope="schedules")
-    async with db.connection() as connection:
-        rows = await connection.fetch(_SCHEDULES, after, query.size + 1)
+    rows = await db.fetch(_SCHEDULES, after, query.size + 1)
     items = [Schedule(**dict(row)) for row in rows[: query.size]]
     return Page(items, encode_cursor(items[-1].name, key, scope="schedules") if len(rows) > query.size else None)
 

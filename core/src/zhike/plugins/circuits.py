@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from zhike.access import audit
+from zhike.access.actor import Actor
+from zhike.desk import warnings
 from zhike.errors import NotFound, Unavailable
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.orm import Database
+from zhike.orm import Database
 
 LIMIT = 5
 """Failures in a row that switch a hook off."""
@@ -24,7 +23,7 @@ FLUSH_SECONDS = 0.1
 
 logger = logging.getLogger("zhike.plugins")
 
-_READ = "SELECT plugin, hook, failures, opened_at IS NOT NULL AS opened FROM circuit"
+_READ = "SELECT plugin, hook, failures, opened_at FROM circuit"
 # What is off stays off until somebody closes it: a success may have begun before.
 _SUCCEEDED = """
 DELETE FROM circuit USING unnest($1::text[], $2::text[]) AS f (plugin_name, hook_name)
@@ -127,7 +126,10 @@ class StoredCircuits:
                 plugins, hooks = [key[0] for key in failed], [key[1] for key in failed]
                 await connection.execute(_FAILED, plugins, hooks, counts, errors, LIMIT)
             rows = await connection.fetch(_READ)
-        stored = {(row["plugin"], row["hook"]): LIMIT if row["opened"] else row["failures"] for row in rows}
+            for row in rows:
+                if row["opened_at"] and (row["plugin"], row["hook"]) in failed:
+                    await warnings.hook_switched_off(connection, row["plugin"], row["hook"], row["opened_at"])
+        stored = {(row["plugin"], row["hook"]): LIMIT if row["opened_at"] else row["failures"] for row in rows}
         if any(stored[key] >= LIMIT for key in failed):
             self.announce("plugins")
         return stored

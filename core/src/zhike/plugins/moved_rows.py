@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from zhike.orm import Connection
 from zhike.plugins.rows import DECLARED
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
 
 _COUNT = "SELECT {column} AS id, count(*) AS n FROM {relation} WHERE {column} = ANY($1::bigint[]) GROUP BY 1"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -14,14 +13,11 @@ from zhike._shown import printable
 from zhike.consumers.service import pause_reason
 from zhike.contracts import HealthItem
 from zhike.hooks import Failure
-from zhike.i18n import Text, text
-from zhike.platform import Problem
+from zhike.i18n import Text, say, text
+from zhike.orm import Connection
+from zhike.platform import Platform, Problem
 from zhike.plugins import service
 from zhike.plugins.schemas import Health, OpenCircuit, PluginEntry, PluginsAnswer, Processes, State
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
-    from zhike.platform import Platform
 
 MOST_HEALTH = 50
 """Items of one plugin's health that are shown."""
@@ -31,15 +27,21 @@ _CIRCUITS = "SELECT plugin, hook, opened_at, last_error AS error FROM circuit WH
 _PAUSED = "SELECT name, pause_reason FROM consumer WHERE state = 'paused'"
 
 
-async def overview(platform: Platform, locale: str) -> PluginsAnswer:
-    """Return every plugin that is installed or known, by name, in the reader's language."""
+async def overview(platform: Platform, locale: str, *, health: bool = True) -> PluginsAnswer:
+    """Return every plugin that is installed or known, by name, in the reader's language.
+
+    Args:
+        platform: The process's platform.
+        locale: The reader's language.
+        health: Whether the plugins are asked how they are doing, which may take any of them a while.
+    """
     look = await service.look(platform)
     async with platform.db.connection() as connection:
         items = await entries(connection, look, locale)
         generation = await service.generation(connection)
         processes = [len(await service.running(connection, since)) for since in (generation, 0)]
-    hooks, health = _hooks(platform), await _health(platform, locale)
-    items = [replace(each, hooks=hooks[each.name], health=health[each.name]) for each in items]
+    hooks, told = _hooks(platform), await _health(platform, locale) if health else {}
+    items = [replace(each, hooks=hooks.get(each.name, []), health=told.get(each.name, [])) for each in items]
     return PluginsAnswer(items=items, generation=generation, processes=Processes(newest=processes[0], all=processes[1]))
 
 
@@ -129,5 +131,4 @@ async def _health(platform: Platform, locale: str) -> Mapping[str, list[Health]]
 
 
 def _shown(item: HealthItem, locale: str) -> Health:
-    detail = item.detail.render(locale) if isinstance(item.detail, Text) else item.detail
-    return Health(key=printable(item.key, 100), ok=bool(item.ok), detail=printable(detail))
+    return Health(key=printable(item.key, 100), ok=bool(item.ok), detail=printable(say(item.detail, locale)))

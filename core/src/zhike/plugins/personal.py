@@ -14,7 +14,9 @@ PAGE = 200
 
 # A table that is gone has no rows.
 DECLARED = """
-SELECT d.plugin, d.table_name, d.on_erase, quote_ident(d.table_name) AS relation, quote_ident(d.column_name) AS column
+SELECT
+  d.plugin, d.table_name, d.column_name, d.on_erase,
+  quote_ident(d.table_name) AS relation, quote_ident(d.column_name) AS column
 FROM customer_rows AS d
 JOIN pg_attribute AS a ON a.attrelid = to_regclass(quote_ident(d.table_name)) AND a.attname = d.column_name
 WHERE NOT a.attisdropped ORDER BY d.table_name, d.column_name

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
+import asyncpg
 import msgspec
 
 from zhike.contracts import CustomerRows
 from zhike.errors import Conflict
 from zhike.i18n import Text, text
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from zhike.orm import Connection
+from zhike.orm import Connection
 
 # A table that is gone has no rows to move. Of each unique key with the column in it: its other parts, whether rows
 # with NULL in them are equal there, and the condition of a partial one; all as SQL that names no table. `key` is what
@@ -191,20 +187,30 @@ async def undeclared(connection: Connection, plugin: str, rows: Sequence[Custome
     found = await connection.fetch(_COLUMNS, plugin, [each.table for each in rows])
     columns = {(column["table_name"], column["column_name"]): column for column in found}
     for each in rows:
-        place = f"{each.table}.{each.column}"
-        column = columns.get((each.table, each.column))
-        if not each.table.startswith(f"{plugin}_"):
-            return text("the customer rows of {place} are declared, but its table is another's", place=place)
-        if column is None:
-            return text("the customer rows of {place} are declared, but there is no such column", place=place)
-        if column["type"] not in {"bigint", "integer"}:
-            return text("{place} has the type {type}; expected bigint", place=place, type=column["type"])
-        if column["not_null"] and "null" in {each.on_merge, each.on_erase}:
-            return text("{place} is to become null, but it is NOT NULL", place=place)
+        if wrong := _wrong(plugin, each, columns):
+            return wrong
     declared = {(each.table, each.column) for each in rows}
     for table, name in columns.keys() - declared:
         if name == "customer_id" or name.endswith("_customer_id"):
             return text("{place} holds customers, but no CustomerRows declares it", place=f"{table}.{name}")
+    return None
+
+
+def _wrong(plugin: str, each: CustomerRows, columns: Mapping[tuple[str, str], asyncpg.Record]) -> Text | None:
+    """Say what is wrong with one declaration, or return None."""
+    place = f"{each.table}.{each.column}"
+    column = columns.get((each.table, each.column))
+    if not each.table.startswith(f"{plugin}_"):
+        return text("the customer rows of {place} are declared, but its table is another's", place=place)
+    if column is None:
+        return text("the customer rows of {place} are declared, but there is no such column", place=place)
+    if column["type"] not in {"bigint", "integer"}:
+        return text("{place} has the type {type}; expected bigint", place=place, type=column["type"])
+    if column["not_null"] and "null" in {each.on_merge, each.on_erase}:
+        return text("{place} is to become null, but it is NOT NULL", place=place)
+    flag = columns.get((each.table, each.derived)) if each.derived else None
+    if each.derived and (flag is None or flag["type"] != "boolean"):
+        return text("{place} is to tell derived rows, but is no boolean", place=f"{each.table}.{each.derived}")
     return None
 
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import asyncpg
 import msgspec
 
 from zhike.i18n import Text
-from zhike.platform import Problem
+from zhike.orm import Connection
+from zhike.platform import Platform, Problem
 
-if TYPE_CHECKING:
-    import asyncpg
-
-    from zhike.orm import Connection
-    from zhike.platform import Platform
-
-FIRST_PARTY = ("exports", "imports", "privacy")
+FIRST_PARTY = ("exports", "imports", "privacy", "sample", "tagging")
 """Plugins of this repository, in distributions `zhike-<name>`, which are enabled when they are first seen."""
 
 

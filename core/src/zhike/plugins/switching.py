@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from zhike.access import audit
+from zhike.access.actor import Actor
 from zhike.errors import Conflict, NotFound
 from zhike.i18n import text
+from zhike.orm import Connection, Database
 from zhike.plugins import service
-
-if TYPE_CHECKING:
-    from zhike.access.actor import Actor
-    from zhike.orm import Connection, Database
 
 Resume = Literal["continue", "from_now"]
 """Where an enabled plugin takes the log up again: where it stopped, or with what comes from now on."""

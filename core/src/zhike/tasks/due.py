@@ -41,10 +41,8 @@ def instant(field: str, value: datetime, zone: ZoneInfo, now: datetime) -> datet
     try:
         return checks.instant(value, zone, latest)
     except checks.BadItem:
-        problem = text(
-            "{field} is out of range; expected a time from 1970 to {latest}", field=field, latest=latest.year
-        )
-        raise BadRequest(problem) from None
+        problem = text("out of range; expected a time from 1970 to {latest}", latest=latest.year)
+        raise wire.refuse(wire.Fault(field, problem)) from None
 
 
 async def after_working_time(platform: Platform, value: str, now: datetime) -> datetime:
@@ -97,7 +95,8 @@ def _checked(reminder: str, due_at: datetime | None, zone: ZoneInfo, now: dateti
         except BadCondition as error:
             raise BadRequest(error.message) from None
         if due_at is None:
-            raise BadRequest(text("reminders: {value} before it is due, but the task has no due time", value=reminder))
+            wrong = text("{value} before it is due, but the task has no due time", value=reminder)
+            raise wire.refuse(wire.Fault("reminders", wrong))
         return reminder
     try:
         found = msgspec.convert(reminder, datetime)
@@ -130,7 +129,7 @@ def next_alarm(task: Task, zone: ZoneInfo, now: datetime, *, told: bool = False)
         now: What lies before is not made up for, except that a task is overdue.
         told: Whether that has been told.
     """
-    if task.status != "open":
+    if task.status in {"done", "cancelled"}:
         return None
     moments = [each for each in reminders_of(task, zone) if each > now]
     if task.due_at is not None and (task.due_at > now or not told):

@@ -1,4 +1,4 @@
-"""Reminders and overdue tasks: one durable job per open task, for the next instant at which something is to be told."""
+"""Reminders and overdue tasks: a durable job per unfinished task, for when something is to be told of it next."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from zhike.contracts import Job, JobItem, Task
 from zhike.i18n import text
 from zhike.jobs.sql import withdraw
-from zhike.tasks import due, sql
+from zhike.tasks import due, sql, telling
 from zhike.tasks.facts import tell
 from zhike.work import Cause, Work
 
@@ -38,14 +38,18 @@ async def remind(items: Sequence[JobItem], work: Work) -> None:
     """Tell of tasks what is to be told by now, each reminder once, also if there was nobody to do so for a while."""
     causes: dict[int, JobItem] = {item.payload.task_id: item for item in items}
     # Whoever changes a task holds it until that is known.
-    rows = [row for row in await sql.lock(work.connection, None, causes) if row["status"] == "open"]
+    rows = [row for row in await sql.lock(work.connection, None, causes) if row["status"] in sql.UNFINISHED]
     for row in rows:
         task, cause = sql.task_of(row, work.now), causes[row["id"]]
-        for moment in due.reminders_of(task, work.platform.settings.zone):
-            if row["reminded_at"] < moment <= work.now:
-                tell(work, "task.reminded", task, cause, moment)
-        if task.overdue and row["overdue_at"] is None:
+        moments = due.reminders_of(task, work.platform.settings.zone)
+        now = [moment for moment in moments if row["reminded_at"] < moment <= work.now]
+        for moment in now:
+            tell(work, "task.reminded", task, cause, remind_at=moment)
+        late = task.overdue and row["overdue_at"] is None
+        if late:
             tell(work, "task.overdue", task, cause)
+        if late or now:
+            await telling.reminded(work, task, overdue=late)
         plan(work, task, cause, told=True)
     await sql.reminded(work.connection, [row["id"] for row in rows], work.now)
 

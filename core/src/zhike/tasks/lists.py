@@ -22,7 +22,7 @@ _ONE = "SELECT t.* FROM task AS t WHERE t.id = $1 AND {visible}"
 _LIST = "SELECT t.* FROM task AS t WHERE {where} ORDER BY {order} LIMIT {limit}"
 _ORDER = ("t.priority", sql.DUE, "t.id")
 _PLACE = ("{}::smallint", "coalesce({}::timestamptz, 'infinity')", "{}::bigint")
-_SORTS = {"priority": 0, "due_at": 1, "-created_at": 2}
+_SORTS = {"priority": 0, "due_at": 1, "created_at": 2}
 """Where in `_ORDER` each way of sorting begins."""
 
 
@@ -54,16 +54,16 @@ async def list_(db: Database, actor: Actor, query: TasksQuery, *, zone: ZoneInfo
     """
     now, values = clock.now(), Values()
     scope = f"tasks:{msgspec.json.encode(msgspec.structs.replace(query, limit=1, cursor=None)).decode()}"
-    start, newest = _SORTS[query.sort], query.sort == "-created_at"
-    order = [f"{column} DESC" if newest else column for column in _ORDER[start:]]
+    start, downwards = _SORTS[query.sort.removeprefix("-")], query.sort.startswith("-")
+    order = [f"{column} DESC" if downwards else column for column in _ORDER[start:]]
     async with db.connection() as connection:
         if query.customer_id is not None:
             query = msgspec.structs.replace(query, customer_id=await winner_of(connection, query.customer_id) or 0)
-        where = [sql.visible(actor), *filters(query, zone, values)]
+        where = [sql.visible(actor), *filters(query, actor, zone, values)]
         if query.cursor is not None:
             end = decode_cursor(query.cursor, key, tuple[int, datetime | None, int], scope=scope)
             place = [form.format(values.add(value)) for form, value in zip(_PLACE[start:], end[start:], strict=True)]
-            where.append(f"({', '.join(_ORDER[start:])}) {'<' if newest else '>'} ({', '.join(place)})")
+            where.append(f"({', '.join(_ORDER[start:])}) {'<' if downwards else '>'} ({', '.join(place)})")
         limit = values.add(query.size + 1)
         statement = _LIST.format(where=" AND ".join(where), order=", ".join(order), limit=limit)
         rows = await connection.fetch(statement, *values)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from zhike.contracts import ConditionField, CustomerRows, EventType, Job, Route
 from zhike.hooks import hookimpl
 from zhike.i18n import text
-from zhike.tasks.api import ROUTES
+from zhike.tasks import api, caller, suggest, work_api
 from zhike.tasks.facts import EVENT_TYPES
 from zhike.tasks.jobs import JOBS
 
@@ -23,7 +23,7 @@ def register_event_types() -> Sequence[EventType]:
 @hookimpl
 def register_routes() -> Sequence[Route]:
     """Register the API of tasks."""
-    return ROUTES
+    return [route for module in (api, work_api, caller, suggest) for route in module.ROUTES]
 
 
 @hookimpl
@@ -34,8 +34,9 @@ def register_jobs() -> Sequence[Job]:
 
 @hookimpl
 def register_customer_rows() -> Sequence[CustomerRows]:
-    """Register that a task goes with its customer."""
-    return [CustomerRows(table="task")]
+    """Register that a task goes with its customer; what belongs to the task follows it by its keys."""
+    parts = [CustomerRows(table=table, on_merge="keep") for table in ("task_comment", "task_item")]
+    return [CustomerRows(table="task"), *parts]
 
 
 @hookimpl

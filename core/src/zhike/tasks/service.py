@@ -19,12 +19,12 @@ from zhike import wire
 from zhike.access import audit
 from zhike.access.actor import Actor
 from zhike.access.roles import TASKS_WRITE
-from zhike.contracts import JobItem, Task
+from zhike.contracts import Task
 from zhike.errors import BadRequest, Conflict, NotFound
 from zhike.events.emit import hold
 from zhike.i18n import text
-from zhike.tasks import due, sql
-from zhike.tasks.facts import tell
+from zhike.tasks import due, item_rows, recurrence, repeating, sql, telling
+from zhike.tasks.facts import causation, tell
 from zhike.tasks.jobs import plan, schedule
 from zhike.tasks.schemas import NewTask, TaskChange
 from zhike.work import Cause, Work
@@ -33,10 +33,11 @@ __all__ = ["NewTask", "TaskChange", "cancel", "change", "complete", "create", "r
 
 _VISIBLE = "SELECT c.id FROM customer AS c WHERE c.id = ANY($1::bigint[]) AND {visible}"
 _USERS = "SELECT id FROM app_user WHERE id = ANY($1::bigint[]) AND disabled_at IS NULL"
-_EVENTS = {"open": "task.reopened", "done": "task.completed", "cancelled": "task.cancelled"}
-"""What it is called when a task gets a status."""
+# Nobody removes a team before the work has ended.
+_TEAMS = "SELECT id FROM team WHERE id = ANY($1::bigint[]) ORDER BY id FOR KEY SHARE"
+_EVENTS = {"in_progress": "task.started", "done": "task.completed", "cancelled": "task.cancelled"}
 _WORDS = ("title", "description", "result")
-_AUDITED = (*_WORDS, "customer_id", "assignee", "team", "priority", "status", "due_at", "reminders")
+_AUDITED = (*_WORDS, "customer_id", "assignee", "team", "priority", "status", "due_at", "reminders", "recurrence")
 
 
 class By(TypedDict, total=False):
@@ -76,14 +77,12 @@ async def create(
     ids = await sql.new_ids(work.connection, len(new))
     made = {name: _new(work, task_id, *new[name]) for name, task_id in zip(new, ids, strict=True)}
     if made:
-        drafts = tuple(made.values())
-        await work.platform.hooks.veto("before_tasks_create", actor=actor or Actor.system(), tasks=drafts)
-        stored = await sql.insert(work.connection, drafts)
-        for name, task in made.items():
-            if task.id in stored:
-                await _made(work, actor, task, new[name][1])
+        stored = await _store(work, actor, [(task, new[name][1]) for name, task in made.items()])
+        items = {made[name].id: given["items"] for name, (given, _) in new.items()}
+        await item_rows.insert(work.connection, [task for task in made.values() if task.id in stored], items)
         # Whose key somebody else was quicker to store.
-        found |= made | await _known(work, actor, [task.key for task in drafts if task.key and task.id not in stored])
+        keys = [task.key for task in made.values() if task.key and task.id not in stored]
+        found |= made | await _known(work, actor, keys)
     return [found[task.key or place] for place, task in enumerate(tasks)]
 
 
@@ -92,7 +91,8 @@ async def change(
 ) -> list[Task]:
     """Change tasks, all in the same way; none of them if one cannot be changed so.
 
-    Emits `task.assigned`, `task.completed`, `task.cancelled` and `task.reopened` for those that have a customer.
+    Emits `task.assigned`, `task.started`, `task.completed`, `task.cancelled` and `task.reopened` for those that have a
+    customer. With one that comes again and is done or cancelled by this, the next is made.
 
     Args:
         work: The unit of work in which it happens.
@@ -121,11 +121,15 @@ async def change(
             raise Conflict(what, code="version")
     await _settle(work, actor, [given])
     after = [_changed(work, task, given) for task in before]
+    after, again = await repeating.passed_on(work, after, cause)
     pairs = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
     if completed := tuple(new for old, new in pairs if new.status == "done" != old.status):
         await work.platform.hooks.veto("before_tasks_complete", actor=actor or Actor.system(), tasks=completed)
     if pairs:
         await _write(work, actor, pairs, cause)
+    if again:
+        await _store(work, actor, [(task, cause) for task in again.values()])
+        await item_rows.copy(work.connection, again)
     return after
 
 
@@ -144,6 +148,18 @@ async def reopen(work: Work, ids: Sequence[int], **by: Unpack[By]) -> list[Task]
     return await change(work, ids, TaskChange(status="open"), **by)
 
 
+async def locked(work: Work, actor: Actor | None, task_id: int) -> Task:
+    """Return a task that `actor` may change, which nobody else does until the work ends.
+
+    Raises:
+        NotFound: If there is no such task, or `actor` does not see it.
+    """
+    rows = await sql.lock(work.connection, actor, [task_id])
+    if not rows:
+        raise not_found(task_id)
+    return sql.task_of(rows[0], work.now)
+
+
 def not_found(task_id: int) -> NotFound:
     """Return the error for a task that does not exist or is out of sight; nobody can tell which."""
     return NotFound(text("There is no task {id}", id=task_id))
@@ -156,12 +172,19 @@ def _given(said: NewTask | TaskChange) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise BadRequest(text("no JSON can be made of it ({kind})", kind=type(error).__name__)) from None
     given = {name: value for name, value in msgspec.structs.asdict(said).items() if value is not UNSET}
-    if not given.get("title", "…").strip():
-        raise wire.refuse(wire.Fault("title", text("expected more than blanks")))
     for name, value in given.items():
-        if isinstance(value, str) and "\0" in value:
-            raise wire.refuse(wire.Fault(name, text("the character NUL (\\u0000) cannot be stored")))
+        for words in value if name == "items" else (value,):
+            if isinstance(words, str):
+                check_words(name, words, blank=name not in {"title", "items"})
     return given
+
+
+def check_words(field: str, words: str, *, blank: bool = False) -> None:
+    """Raise `BadRequest` for text that cannot be stored, or that has nothing but blanks unless that is allowed."""
+    if "\0" in words:
+        raise wire.refuse(wire.Fault(field, text("the character NUL (\\u0000) cannot be stored")))
+    if not (blank or words.strip()):
+        raise wire.refuse(wire.Fault(field, text("expected more than blanks")))
 
 
 async def _settle(work: Work, actor: Actor | None, given: Sequence[dict[str, Any]]) -> None:
@@ -169,7 +192,10 @@ async def _settle(work: Work, actor: Actor | None, given: Sequence[dict[str, Any
     winners = await _winners(work, actor, {each["customer_id"] for each in given if each.get("customer_id")})
     users = {each["assignee"] for each in given if each.get("assignee")}
     if users and (missing := users - {row[0] for row in await work.connection.fetch(_USERS, list(users))}):
-        raise BadRequest(text("assignee: there is no active user {id}", id=min(missing)))
+        raise wire.refuse(wire.Fault("assignee", text("there is no active user {id}", id=min(missing))))
+    teams = {each["team"] for each in given if each.get("team")}
+    if teams and (missing := teams - {row[0] for row in await work.connection.fetch(_TEAMS, list(teams))}):
+        raise wire.refuse(wire.Fault("team", text("there is no team {id}", id=min(missing))))
     for each in given:
         if each.get("customer_id"):
             each["customer_id"] = winners[each["customer_id"]]
@@ -194,7 +220,7 @@ async def _winners(work: Work, actor: Actor | None, customers: set[int]) -> Mapp
         if unseen := [customer for customer in customers if winners.get(customer) not in seen]:
             raise NotFound(text("There is no customer with the id {id}", id=min(unseen)))
     except NotFound as error:
-        raise BadRequest(text("customer_id: {detail}", detail=error.message)) from None
+        raise wire.refuse(wire.Fault("customer_id", error.message)) from None
     return winners
 
 
@@ -206,38 +232,58 @@ async def _known(work: Work, actor: Actor | None, keys: Sequence[str]) -> dict[s
 
 
 def _new(work: Work, task_id: int, given: Mapping[str, Any], cause: Cause | None) -> Task:
-    now, due_at = work.now, given["due_at"]
-    made = {
+    now, due_at, rule = work.now, given["due_at"], given["recurrence"]
+    zone = work.platform.settings.zone
+    made: dict[str, Any] = {
         **{"id": task_id, "origin": work.origin, "version": 1, "created_at": now, "updated_at": now},
         **{"status": "open", "result": None, "completed_at": None, "overdue": due_at is not None and due_at <= now},
-        "causation_id": cause.causation_id if isinstance(cause, JobItem) else cause.id if cause else None,
-        "reminders": due.checked(given["reminders"], due_at, work.platform.settings.zone, now),
+        **{"items": len(given["items"]), "items_done": 0, "comments": 0, "series": rule and task_id},
+        "causation_id": causation(cause),
+        "reminders": due.checked(given["reminders"], due_at, zone, now),
+        "recurrence": rule and recurrence.settled(rule, due_at, zone, now),
     }
     return Task(**{**given, **made})
+
+
+async def _store(work: Work, actor: Actor | None, tasks: Sequence[tuple[Task, Cause | None]]) -> set[int]:
+    """Store tasks, unless a plugin stops it; return the ids of those whose key nobody else has stored meanwhile."""
+    drafts = tuple(task for task, _ in tasks)
+    await work.platform.hooks.veto("before_tasks_create", actor=actor or Actor.system(), tasks=drafts)
+    stored = await sql.insert(work.connection, drafts)
+    for task, cause in tasks:
+        if task.id in stored:
+            await _made(work, actor, task, cause)
+    return stored
 
 
 async def _made(work: Work, actor: Actor | None, task: Task, cause: Cause | None) -> None:
     tell(work, "task.created", task, cause)
     if task.assignee is not None or task.team is not None:
         tell(work, "task.assigned", task, cause)
+        await telling.given(work, actor, task)
     plan(work, task, cause)
     await _audit(work, actor, "task.create", task, _AUDITED)
 
 
 def _changed(work: Work, old: Task, given: Mapping[str, Any]) -> Task:
     """Return a task as it is to be; the same object if that is as it was."""
-    now, fields = work.now, dict(given)
+    now, fields, zone = work.now, dict(given), work.platform.settings.zone
     status, due_at = given.get("status", old.status), given.get("due_at", old.due_at)
+    unfinished = status in sql.UNFINISHED
     if status != old.status:
-        if "open" not in {status, old.status}:
+        if not unfinished and old.status not in sql.UNFINISHED:
             raise Conflict(text("The task {id} is {status}; open it again first", id=old.id, status=old.status))
         fields |= {"completed_at": now if status == "done" else None, "result": given.get("result")}
-    if status == "open" and given.get("result") is not None:
+    if unfinished and given.get("result") is not None:
         raise BadRequest(text("result: an open task has none"))
     if "due_at" in given or "reminders" in given:
         reminders = given.get("reminders", old.reminders)
-        fields["reminders"] = due.checked(reminders, due_at, work.platform.settings.zone, now)
-    fields["overdue"] = status == "open" and due_at is not None and due_at <= now
+        fields["reminders"] = due.checked(reminders, due_at, zone, now)
+    if (rule := given.get("recurrence", old.recurrence)) is not None:
+        if not unfinished and status == old.status:
+            raise wire.refuse(wire.Fault("recurrence", text("a task that is done or cancelled does not come again")))
+        fields |= {"recurrence": recurrence.settled(rule, due_at, zone, now), "series": old.series or old.id}
+    fields["overdue"] = unfinished and due_at is not None and due_at <= now
     new = msgspec.structs.replace(old, **fields)
     return old if new == old else msgspec.structs.replace(new, version=old.version + 1, updated_at=now)
 
@@ -247,12 +293,21 @@ async def _write(work: Work, actor: Actor | None, pairs: Sequence[tuple[Task, Ta
     moved = [new for _, new in pairs if {"due_at", "reminders", "status"}.intersection(changes[new.id])]
     await sql.update(work.connection, [new for _, new in pairs], [task.id for task in moved])
     await schedule(work, moved, cause)
-    for _, new in pairs:
+    for old, new in pairs:
         if {"assignee", "team"}.intersection(changes[new.id]):
             tell(work, "task.assigned", new, cause)
-        if "status" in changes[new.id]:
-            tell(work, _EVENTS[new.status], new, cause)
+        if "assignee" in changes[new.id]:
+            await telling.given(work, actor, new)
+        if "status" in changes[new.id] and (name := _event(old, new)) is not None:
+            tell(work, name, new, cause)
         await _audit(work, actor, "task.change", new, changes[new.id])
+
+
+def _event(old: Task, new: Task) -> str | None:
+    """Return what it is called that a task gets another status; it is nothing when work on it stops."""
+    if new.status in sql.UNFINISHED and old.status not in sql.UNFINISHED:
+        return "task.reopened"
+    return _EVENTS.get(new.status)
 
 
 async def _audit(work: Work, actor: Actor | None, action: str, task: Task, names: Sequence[str]) -> None:

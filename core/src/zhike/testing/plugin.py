@@ -7,6 +7,7 @@ Nothing heavy is imported before a fixture is used, since pytest loads this modu
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -30,11 +31,28 @@ if TYPE_CHECKING:
     from zhike.platform import Platform
     from zhike.settings import Settings
     from zhike.testing.databases import QueryCounter, Server
+    from zhike.testing.visiting import Visits
+
+_ROOM = 2 * 1024**3  # bytes; a server takes a tenth of it for most tests, and half for the largest
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line("markers", "plugins(*names): the installed plugins the test runs with")
+
+
+def quick_folder() -> str | None:
+    """Return where a database that nobody keeps is written fastest: in memory, where Linux has room for it.
+
+    A database is made and dropped for each test, and a disk has to be waited for both times.
+
+    Returns:
+        The folder, or None for where temporary files usually are.
+    """
+    memory = Path("/dev/shm")  # noqa: S108  # its files get folders of their own
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM:
+        return str(memory)
+    return None
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +65,7 @@ def database_server() -> Iterator[Server]:
         if not url:
             from zhike._host.database import attach
 
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="zhike-test-"))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="zhike-test-", dir=quick_folder()))
             url = stack.enter_context(attach(Path(folder) / "data"))
         server = Server(url)
         stack.callback(server.close)
@@ -126,11 +144,15 @@ async def platform(settings: Settings, database: Database) -> Platform:
 
 
 @async_fixture
-async def app(settings: Settings, platform: Platform, database_url: str) -> AsyncIterator[Application]:
+async def app(
+    settings: Settings, platform: Platform, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Application]:
     """The web application on `platform`."""
-    from zhike._host.web.app import create_app
+    from zhike._host.web import app as web
+    from zhike.testing.routers import router
 
-    application = create_app(settings, database_url)
+    monkeypatch.setattr(web, "_router", router)
+    application = web.create_app(settings, database_url)
     async with application.services.serving(platform):
         yield application
 
@@ -171,6 +193,20 @@ async def client(anonymous: httpx.AsyncClient, make_token: MakeToken) -> httpx.A
     """A client of the web application with an admin's token."""
     anonymous.headers["authorization"] = f"Bearer {await make_token('admin')}"
     return anonymous
+
+
+@async_fixture
+async def visit(app: Application) -> AsyncIterator[Visits]:
+    """Logs somebody in.
+
+    For example `await visit("viewer")`, which returns the browser of a new user of that role.
+    """
+    from contextlib import AsyncExitStack
+
+    from zhike.testing.visiting import Visits
+
+    async with AsyncExitStack() as stack:
+        yield Visits(app, stack)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Protocol
 from zhike.settings import Settings
 
 TOPICS = ("log", "jobs", "plugins")
-"""What there may be news of: events, jobs that are due, plugins switched on or off."""
+"""What there may be news of: events, jobs that are due, and what processes remember: plugins, fields, settings."""
 
 
 class Transport(Protocol):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
+from zhike.orm import Connection
 from zhike.vault.keys import Keys, key_id
 from zhike.vault.sealing import Vault
 from zhike.vault.store import FRESH, RIPE
 from zhike.vault.wrapping import unwrap, wrap
-
-if TYPE_CHECKING:
-    from zhike.orm import Connection
 
 __all__ = ["FRESH", "RIPE", "Keys", "Reseal", "Vault", "key_id", "unwrap", "wrap"]
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from zhike._ring import RingKey, ring
+from zhike.orm import Database
+from zhike.settings import Settings
 from zhike.vault import store
 from zhike.vault.keys import Keys, key_id
-
-if TYPE_CHECKING:
-    from zhike.orm import Database
-    from zhike.settings import Settings
 
 
 class Vault:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-from typing import TYPE_CHECKING
 
+from zhike._ring import RingKey
 from zhike.i18n import Text
+from zhike.orm import Connection, Database
 from zhike.vault.keys import Keys
 from zhike.vault.wrapping import unwrap, wrap
-
-if TYPE_CHECKING:
-    from zhike._ring import RingKey
-    from zhike.orm import Connection, Database
 
 FRESH = 5.0
 """Seconds after which a process looks for data keys that another one has made."""

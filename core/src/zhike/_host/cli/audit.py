@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
 import click
 
 from zhike import settings
-from zhike._host.cli.context import open_database
+from zhike._host.cli.context import on_database
 from zhike.access import heads
 from zhike.access.verify import verify as walk
 from zhike.access.walk import Verified
 from zhike.commands import data_option
 from zhike.i18n import text
+from zhike.orm import Database
 from zhike.vault import Vault
 
 MOST_TOLD = 100
@@ -41,14 +41,13 @@ def verify(file: Path | None, data: Path | None) -> None:
     exported = heads.read(file or usual) if file or usual.exists() else []
     found = Verified()
 
-    async def run() -> None:
-        async with open_database(config) as db:
-            keys = await Vault(db, config).keys()
-            async for problem in walk(db, keys, exported, found):
-                if found.problems <= MOST_TOLD:
-                    click.echo(problem.render(config.locale))
+    async def tell(db: Database) -> None:
+        keys = await Vault(db, config).keys()
+        async for problem in walk(db, keys, exported, found):
+            if found.problems <= MOST_TOLD:
+                click.echo(problem.render(config.locale))
 
-    asyncio.run(run())
+    on_database(config, tell)
     if found.problems > MOST_TOLD:
         click.echo(text("and {count} more", count=found.problems - MOST_TOLD).render(config.locale))
     summary = text(

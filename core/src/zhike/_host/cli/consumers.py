@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
 
 from zhike import settings
-from zhike._host.cli.context import open_database
+from zhike._host.cli.context import on_database
 from zhike.access.actor import Actor
 from zhike.commands import data_option
 from zhike.consumers import service
@@ -32,16 +31,11 @@ def consumers() -> None:
 def list_(data: Path | None) -> None:
     """List all: name, state, mode, events and seconds behind, dead letters; then why it is paused or stuck."""
     config = settings.load(data)
-
-    async def run() -> None:
-        async with open_database(config) as db:
-            for each in await service.consumers(db, locale=config.locale):
-                lag = f"{each.lag_events} / {each.lag_seconds:.0f} s"
-                click.echo(f"{each.name}\t{each.state}\t{each.mode}\t{lag}\t{each.dead_letters}")
-                for line in filter(None, (each.reason, each.last_error)):
-                    click.echo(f"  {line}")
-
-    asyncio.run(run())
+    for each in on_database(config, lambda db: service.consumers(db, locale=config.locale)):
+        lag = f"{each.lag_events} / {each.lag_seconds:.0f} s"
+        click.echo(f"{each.name}\t{each.state}\t{each.mode}\t{lag}\t{each.dead_letters}")
+        for line in filter(None, (each.reason, each.last_error)):
+            click.echo(f"  {line}")
 
 
 for _verb, _change, _help in (
@@ -68,10 +62,6 @@ def shards(name: str, ranges: int, data: Path | None) -> None:
 
 def _do(data: Path | None, change: Callable[[Database], Awaitable[bool]]) -> None:
     config = settings.load(data)
-
-    async def run() -> bool:
-        async with open_database(config) as db:
-            return await change(db)
-
-    done = text("done; the runners see it within a second") if asyncio.run(run()) else text("it was so already")
+    changed = on_database(config, change)
+    done = text("done; the runners see it within a second") if changed else text("it was so already")
     click.echo(done.render(config.locale))

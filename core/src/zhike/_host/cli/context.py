@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from zhike.errors import Refused
 from zhike.i18n import text
 from zhike.orm import Database
 from zhike.platform import Platform
 from zhike.settings import Settings
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -50,17 +54,30 @@ async def open_database(settings: Settings, *, migrated: bool = True) -> AsyncIt
         try:
             if migrated:
                 async with database.connection() as connection:
-                    pending = await migrate.pending_on(connection)
-                if pending:
-                    raise Refused(
-                        text(
-                            "The database is not up to date ({names}); run `zhike migrate`",
-                            names=", ".join(pending),
-                        )
-                    )
+                    refuse_pending(await migrate.pending_on(connection))
             yield database
         finally:
             await database.close()
+
+
+def refuse_pending(names: Sequence[str]) -> None:
+    """Refuse a database that lacks the migrations of these names.
+
+    Raises:
+        Refused: If there are any.
+    """
+    if names:
+        raise Refused(text("The database is not up to date ({names}); run `zhike migrate`", names=", ".join(names)))
+
+
+def on_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    """Return what `work` returns for the deployment's database, which is opened for it as by `open_database`."""
+
+    async def run() -> T:
+        async with open_database(settings) as db:
+            return await work(db)
+
+    return asyncio.run(run())
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import click
 
 from zhike import settings
-from zhike._host.cli.context import open_database
+from zhike._host.cli.context import on_database
 from zhike.access.actor import Actor
 from zhike.commands import data_option
 from zhike.consumers import service
@@ -34,14 +33,10 @@ def deadletters() -> None:
 @data_option
 def list_(consumer: str | None, limit: int, data: Path | None) -> None:
     """List the latest first: id, plugin, attempts, event, customer; then what went wrong."""
-
-    async def run() -> None:
-        async with open_database(settings.load(data)) as db:
-            for each in (await service.dead_letters(db, consumer=consumer, limit=limit)).items:
-                what = f"{each.event_name} {each.message_id}"
-                click.echo(f"{each.id}\t{each.consumer}\t{each.attempts}\t{what}\t{each.customer_id}\n  {each.error}")
-
-    asyncio.run(run())
+    found = on_database(settings.load(data), lambda db: service.dead_letters(db, consumer=consumer, limit=limit))
+    for each in found.items:
+        what = f"{each.event_name} {each.message_id}"
+        click.echo(f"{each.id}\t{each.consumer}\t{each.attempts}\t{what}\t{each.customer_id}\n  {each.error}")
 
 
 @deadletters.command()
@@ -72,9 +67,4 @@ def discard(ids: tuple[int, ...], consumer: str | None, yes: bool, data: Path | 
 
 def _do(data: Path | None, change: Callable[[Database], Awaitable[int]]) -> None:
     config = settings.load(data)
-
-    async def run() -> int:
-        async with open_database(config) as db:
-            return await change(db)
-
-    click.echo(text("dead letters: {count}", count=asyncio.run(run())).render(config.locale))
+    click.echo(text("dead letters: {count}", count=on_database(config, change)).render(config.locale))

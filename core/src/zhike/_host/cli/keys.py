@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 
 from zhike import settings
 from zhike._host import rotation
-from zhike._host.cli.context import open_database
+from zhike._host.cli.context import on_database
 from zhike.commands import data_option
 from zhike.i18n import text
 from zhike.orm import Database
@@ -27,18 +26,17 @@ def status(data: Path | None) -> None:
     """List the ring's keys, the first one first, then the data keys: id, purpose, the ring's key it needs, state."""
     config = settings.load(data)
 
-    async def run() -> None:
-        async with open_database(config) as db:
-            vault = Vault(db, config)
-            for each in vault.ring:
-                click.echo(f"ring\t{each.id}")
-            for key in await rotation.data_keys(db, vault):
-                state = f"retired {key.retired_at:%Y-%m-%d}" if key.retired_at else "current"
-                click.echo(f"{key.id}\t{key.purpose}\t{key.wrapped_by}\t{state}\t{key.created_at:%Y-%m-%d}")
-                if key.problem is not None:
-                    click.echo(f"  {key.problem.render(config.locale)}")
+    async def tell(db: Database) -> None:
+        vault = Vault(db, config)
+        for each in vault.ring:
+            click.echo(f"ring\t{each.id}")
+        for key in await rotation.data_keys(db, vault):
+            state = f"retired {key.retired_at:%Y-%m-%d}" if key.retired_at else "current"
+            click.echo(f"{key.id}\t{key.purpose}\t{key.wrapped_by}\t{state}\t{key.created_at:%Y-%m-%d}")
+            if key.problem is not None:
+                click.echo(f"  {key.problem.render(config.locale)}")
 
-    asyncio.run(run())
+    on_database(config, tell)
 
 
 @keys.command()
@@ -48,10 +46,13 @@ def rotate(reseal: bool, data: Path | None) -> None:
     """Wrap all data keys with the ring's first key, so that the others can be taken out of ZHIKE_SECRET_KEY."""
     config = settings.load(data)
 
-    async def run(db: Database, vault: Vault) -> None:
+    async def wrap(db: Database) -> None:
+        vault = Vault(db, config)
         done = await rotation.rewrap(db, vault)
         first, *others = (key.id for key in vault.ring)
-        click.echo(text("{count} data keys wrapped anew, with {key}", count=done, key=first).render(config.locale))
+        click.echo(
+            text("{count} data {count:key|keys} wrapped anew, with {key}", count=done, key=first).render(config.locale)
+        )
         if reseal:
             await rotation.reseal(db, vault, lambda place, row: click.echo(f"{place} {row}"))
             click.echo(text("Everything is sealed with the newest data key").render(config.locale))
@@ -59,8 +60,4 @@ def rotate(reseal: bool, data: Path | None) -> None:
             told = text("No longer needed, take out of ZHIKE_SECRET_KEY: {keys}", keys=", ".join(others))
             click.echo(told.render(config.locale))
 
-    async def main() -> None:
-        async with open_database(config) as db:
-            await run(db, Vault(db, config))
-
-    asyncio.run(main())
+    on_database(config, wrap)

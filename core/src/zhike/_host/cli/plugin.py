@@ -8,23 +8,21 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
 from zhike import settings
 from zhike._host import scaffold
-from zhike._host.cli.context import open_database
+from zhike._host.cli.context import on_database
 from zhike.access.actor import Actor
 from zhike.commands import data_option
 from zhike.errors import Conflict
 from zhike.i18n import text
+from zhike.orm import Database
+from zhike.plugins.service import Look
 from zhike.plugins.switching import Resume
-
-if TYPE_CHECKING:
-    from zhike.orm import Database
-    from zhike.plugins.service import Look
-    from zhike.settings import Settings
+from zhike.settings import Settings
 
 ACTOR = Actor.command("plugin")
 PURGE_SECONDS = 20.0
@@ -39,12 +37,7 @@ def plugin() -> None:
 def _run(data: Path | None, work: Callable[[Settings, Database], Coroutine[Any, Any, Any]]) -> Any:
     config = settings.load(data)
     logging.getLogger("zhike").addHandler(logging.NullHandler())  # problems are told by the commands
-
-    async def run() -> Any:
-        async with open_database(config) as db:
-            return await work(config, db)
-
-    return asyncio.run(run())
+    return on_database(config, lambda db: work(config, db))
 
 
 async def _see(config: Settings, db: Database) -> Look:
@@ -137,7 +130,7 @@ def retry(name: str, hook: str | None, data: Path | None) -> None:
     type=click.Choice(get_args(scaffold.Kind)),
     default="plugin",
     show_default=True,
-    help="A plugin, a connector to another system, or a single file for the hooks folder.",
+    help="A plugin, a connector to another system, a single file for the hooks folder, or a theme.",
 )
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=".", help="Where to, if not here.")
 def new(name: str, kind: scaffold.Kind, folder: Path) -> None:

@@ -15,13 +15,11 @@ import msgspec
 
 from zhike import settings
 from zhike._host import logs, supervisor
-from zhike._host.cli.context import database_url
+from zhike._host.cli.context import database_url, refuse_pending
 from zhike._host.cli.main import strict_option
 from zhike._host.order import Order
 from zhike._ring import ring
 from zhike.commands import data_option
-from zhike.errors import Refused
-from zhike.i18n import text
 from zhike.settings import Settings
 from zhike.transport import check as check_transport
 
@@ -36,13 +34,19 @@ if TYPE_CHECKING:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--web", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of web processes.")
 @click.option("--runner", type=click.IntRange(0, 64), default=1, show_default=True, help="Number of runners.")
+@click.option(
+    "--dev", is_flag=True, help="Read templates and static files again each time; the gallery of the page kit."
+)
 @click.option("--single", is_flag=True, help="Do all in this process; status 75 at its end asks for another start.")
-def serve(data: Path | None, strict: bool, port: int, host: str, web: int, runner: int, single: bool) -> None:
+def serve(  # one argument for each option
+    data: Path | None, strict: bool, port: int, host: str, web: int, runner: int, dev: bool, single: bool
+) -> None:
     """Run the server."""
     if single and (web > 1 or runner > 1):
         raise click.UsageError("--single is one process; leave out --web and --runner")
     logs.configure()
-    config = msgspec.structs.replace(settings.load(data), strict=strict)
+    config = settings.load(data)
+    config = msgspec.structs.replace(config, strict=strict, dev=dev or config.dev)
     sys.exit(run(config, host=host, port=port, web=0 if single else web, runners=runner, ready=_print_ready))
 
 
@@ -99,9 +103,7 @@ def refuse_unmigrated(url: str) -> None:
     """
     from zhike._host.db import migrate
 
-    pending = asyncio.run(migrate.pending(url))
-    if pending:
-        raise Refused(text("The database is not up to date ({names}); run `zhike migrate`", names=", ".join(pending)))
+    refuse_pending(asyncio.run(migrate.pending(url)))
 
 
 def _serve_here(config: Settings, url: str, listener: socket.socket, runner: bool, ready: Callable[[str], None]) -> int:

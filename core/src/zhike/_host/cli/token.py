@@ -9,7 +9,7 @@ from typing import get_args
 import click
 
 from zhike import clock, settings
-from zhike._host.cli.context import open_database, open_platform
+from zhike._host.cli.context import on_database, open_platform
 from zhike.access import tokens, users
 from zhike.access.actor import Actor, TokenKind
 from zhike.access.roles import ROLES
@@ -69,12 +69,7 @@ def create(
 @data_option
 def list_(data: Path | None) -> None:
     """List all tokens, without their secrets."""
-
-    async def run() -> list[tokens.Token]:
-        async with open_database(settings.load(data)) as db:
-            return await tokens.list_(db)
-
-    for each in asyncio.run(run()):
+    for each in on_database(settings.load(data), tokens.list_):
         click.echo(f"{each.id}\t{each.role}\t{_state(each)}\t{each.name}")
 
 
@@ -83,12 +78,7 @@ def list_(data: Path | None) -> None:
 @data_option
 def revoke(token_id: int, data: Path | None) -> None:
     """Revoke the token ID; a running server refuses it within five seconds."""
-
-    async def run() -> None:
-        async with open_database(settings.load(data)) as db:
-            await tokens.revoke(db, Actor.command("token"), token_id)
-
-    asyncio.run(run())
+    on_database(settings.load(data), lambda db: tokens.revoke(db, Actor.command("token"), token_id))
     click.echo(f"revoked token {token_id}")
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
 import click
 
 from zhike import settings
-from zhike._host.cli.context import open_database
+from zhike._host.cli.context import on_database
 from zhike._host.cli.token import role_option
 from zhike.access import new_users, user_changes, users
 from zhike.access.actor import Actor
-from zhike.access.schemas import User, UserChange
+from zhike.access.schemas import UserChange
 from zhike.api import MAX_ID
 from zhike.commands import data_option
 
+ACTOR = Actor.command("user")
 _stdin_option = click.option("--password-stdin", is_flag=True, help="Read the password's line from standard input.")
 
 
@@ -35,14 +35,12 @@ def user() -> None:
 def create(login: str, name: str | None, role: str, team: int | None, password_stdin: bool, data: Path | None) -> None:
     """Create a user who logs in as LOGIN; the password is asked for."""
     password = _password(password_stdin)
-
-    async def run() -> User:
-        async with open_database(settings.load(data)) as db:
-            return await new_users.create(
-                db, Actor.command("user"), login=login, name=name or login, role=role, password=password, team_id=team
-            )
-
-    made = asyncio.run(run())
+    made = on_database(
+        settings.load(data),
+        lambda db: new_users.create(
+            db, ACTOR, login=login, name=name or login, role=role, password=password, team_id=team
+        ),
+    )
     click.echo(f"created user {made.id} {made.login} {made.role}")
 
 
@@ -50,12 +48,7 @@ def create(login: str, name: str | None, role: str, team: int | None, password_s
 @data_option
 def list_(data: Path | None) -> None:
     """List all users."""
-
-    async def run() -> list[User]:
-        async with open_database(settings.load(data)) as db:
-            return await users.list_(db)
-
-    for each in asyncio.run(run()):
+    for each in on_database(settings.load(data), users.list_):
         state = f"disabled {each.disabled_at:%Y-%m-%d}" if each.disabled_at else "active"
         click.echo(f"{each.id}\t{each.role}\t{state}\t{each.login}\t{each.name}")
 
@@ -65,12 +58,7 @@ def list_(data: Path | None) -> None:
 @data_option
 def disable(login: str, data: Path | None) -> None:
     """Keep the user LOGIN from logging in."""
-
-    async def run() -> None:
-        async with open_database(settings.load(data)) as db:
-            await user_changes.disable(db, Actor.command("user"), login)
-
-    asyncio.run(run())
+    on_database(settings.load(data), lambda db: user_changes.disable(db, ACTOR, login))
     click.echo(f"disabled user {login}")
 
 
@@ -81,12 +69,7 @@ def disable(login: str, data: Path | None) -> None:
 def password(login: str, password_stdin: bool, data: Path | None) -> None:
     """Set a new password for the user LOGIN, which ends all their sessions; it is asked for."""
     change = UserChange(password=_password(password_stdin))
-
-    async def run() -> None:
-        async with open_database(settings.load(data)) as db:
-            await user_changes.change(db, Actor.command("user"), login, change)
-
-    asyncio.run(run())
+    on_database(settings.load(data), lambda db: user_changes.change(db, ACTOR, login, change))
     click.echo(f"set the password of user {login}")
 
 

@@ -36,5 +36,17 @@ class App:
 # In the order they are migrated: what `plugins` makes is where the others record their customer rows.
 CORE = tuple(
     App(name, Path(zhike.__file__).parent / name / "piccolo_migrations")
-    for name in ("plugins", "customers", "events", "access", "calendar", "consumers", "jobs", "tasks")
+    for name in (
+        "plugins",
+        "config",
+        "customers",
+        "events",
+        "access",
+        "calendar",
+        "consumers",
+        "desk",
+        "files",
+        "jobs",
+        "tasks",
+    )
 )

@@ -19,9 +19,10 @@ GROUP = "zhike.plugins"
 # A plugin's name begins its paths, tables and commands, so it must not be how the core's own begin.
 _WORDS = """
 admin api app audit backup bench calendar calendars check circuit consumer consumers core customer data dead
-deadletters demo duplicate erased event export field files health hooks import job jobs keys log login logout metrics
-migrate migration plugin process restore role roles schedule schedules schema search secret secrets serve settings
-static system task tasks teams token tokens user users vault worker zhike
+deadletters demo dev duplicate duplicates erased erasures event export field file files health hooks import job jobs
+keys log login logout merges metrics migrate migration notices permissions plugin process profile progress restore
+role roles saved schedule schedules schema search secret secrets serve session sessions setting settings start static
+system task tasks teams token tokens user users vault views worker zhike
 """
 RESERVED = frozenset(CORE) | frozenset(_WORDS.split())
 _NAME = re.compile(r"[a-z][a-z0-9]{0,29}")

@@ -21,6 +21,7 @@ from zhike._host.plugins import trial, versions
 from zhike._host.plugins.discover import Candidate, discover
 from zhike._host.plugins.importing import failure, import_plugin
 from zhike._host.plugins.look import fingerprint, look
+from zhike.desk import warnings
 from zhike.errors import Refused
 from zhike.orm import Database
 from zhike.platform import Assembled, LoadedPlugin, Platform, Problem, assemble, core_plugins
@@ -137,6 +138,7 @@ async def load(
         db.bind(loading.tables[name])
     circuits.announce = lambda topic: platform.announce(topic)  # noqa: PLW0108  # it is replaced later
     await platform.customer_fields.renew()
+    await platform.config.renew()
     return platform
 
 
@@ -176,6 +178,8 @@ async def record(loading: Loading, db: Database) -> None:
                 claims = getattr(loading.modules.get(name), "CLAIMS", known.claims)
                 code = loading.fingerprints.get(name) or None
             await service.record(connection, name, problem, claims=claims, fingerprint=code)
+            if known.enabled and problem is not None:
+                await warnings.plugin_left_out(connection, problem, loading.generation)
 
 
 async def _try(loading: Loading, seconds: float) -> None:

@@ -47,7 +47,8 @@ class GenerationWatch:
     """Keeps this process in the table `process`, and has it restarted when the set of plugins has changed.
 
     When it has found other plugins, or other code of theirs, than the processes that started on this machine before
-    it, all of them start anew. It also keeps the process's circuits and what it knows of customers' fields up to date.
+    it, all of them start anew. It also keeps the process's circuits and what it knows of customers' fields and of
+    settings up to date.
 
     Args:
         platform: What the process works with, loaded in some generation.
@@ -72,7 +73,9 @@ class GenerationWatch:
 
     async def run(self) -> None:
         """Beat every five seconds until cancelled, then leave the list."""
-        loops = [self._beat] if self._platform.circuits is None else [self._beat, self._platform.circuits.run]
+        loops = [self._beat, self._platform.config.run]
+        if self._platform.circuits is not None:
+            loops.append(self._platform.circuits.run)
         tasks = [asyncio.create_task(_keep_going(loop), context=contextvars.Context()) for loop in loops]
         try:
             await asyncio.wait(tasks)
@@ -102,6 +105,7 @@ class GenerationWatch:
             if beat["differs"]:
                 present = await connection.fetchval(_ALL_ANEW, mine, self._plugins) or present
         await self._platform.customer_fields.renew(now=True)
+        await self._platform.config.renew(now=True)
         if present > mine and not self._told:
             self._told = True
             logger.info("the plugins have changed; starting anew")

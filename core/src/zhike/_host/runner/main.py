@@ -19,7 +19,7 @@ import uvloop
 
 from zhike._host import logs
 from zhike._host.opening import Opened, open_platform
-from zhike._host.order import RESTART, Order
+from zhike._host.order import RESTART, receive, when_orphaned
 from zhike._host.runner.runner import make_runner
 from zhike._host.runner.watchdog import Watchdog
 from zhike.errors import Unavailable, ZhikeError
@@ -95,18 +95,14 @@ async def run(opened: Opened, stop: asyncio.Event, ready: Callable[[], None] = l
 def main() -> None:
     """Run one runner process for the supervisor."""
     logs.configure()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor as well, which stops us in order
-    pipe = sys.stdin.buffer
-    line = pipe.readline()
-    if not line:
+    order = receive()
+    if order is None:
         return
-    order = Order.decode(line)
 
     async def working() -> int:
         stop = Stop()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        loop.add_reader(pipe.fileno(), stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        when_orphaned(stop.set)
         return await work(order.settings, order.url, stop, _tell_ready)
 
     try:

@@ -12,7 +12,7 @@ from zhike._host.plugins.discover import Candidate, discover, name_problem
 from zhike.errors import Refused
 from zhike.i18n import text
 
-Kind = Literal["plugin", "connector", "hooks"]
+Kind = Literal["plugin", "connector", "hooks", "theme"]
 SUFFIX = ".tmpl"  # what ends with .py would be taken for code of the core
 
 
@@ -21,8 +21,8 @@ def write(name: str, kind: Kind, folder: Path) -> list[Path]:
 
     Args:
         name: The plugin's name.
-        kind: `plugin` and `connector` are distributions of their own, in a new folder `zhike-<name>`; `hooks` is a
-            single file for the hooks folder.
+        kind: `plugin` and `connector` are distributions of their own, in a new folder `zhike-<name>`, and so is
+            `theme`, in `zhike-theme-<name>`; `hooks` is a single file for the hooks folder.
         folder: Where to.
 
     Returns:
@@ -36,7 +36,7 @@ def write(name: str, kind: Kind, folder: Path) -> list[Path]:
         raise Refused(problem.text)
     if (installed := discover(None).candidates.get(name)) is not None:
         raise Refused(text("{name} is the name of a plugin of {source}", name=name, source=installed.source))
-    root = folder if kind == "hooks" else folder / f"zhike-{name}"
+    root = folder / {"hooks": "", "theme": f"zhike-theme-{name}"}.get(kind, f"zhike-{name}")
     templates = Path(__file__).parent / kind
     files = {
         root / _fill(path.relative_to(templates).as_posix(), name).removesuffix(SUFFIX): path

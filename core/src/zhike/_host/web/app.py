@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from litestar import Litestar, Request, Response
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.plugins import PluginProtocol
+from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
-from zhike._host.web import cors, health, pages
+from zhike._host.web import cors, health
 from zhike._host.web.endpoint import SERVICES, locale_of, to_handler
 from zhike._host.web.openapi import openapi_route
+from zhike._host.web.page import call_of, failed, to_page_handler, wants_page
 from zhike._host.web.problems import PROBLEM_JSON, from_error, from_status, problem
 from zhike._host.web.reply import Reply
 from zhike._host.web.services import Services
+from zhike._host.web.static import static
 from zhike.api import API, Route
-from zhike.errors import Refused, Unavailable
+from zhike.contracts import PageRoute
+from zhike.errors import NotFound, Refused, Unavailable
 from zhike.i18n import text
 from zhike.platform import Platform
 from zhike.settings import Settings
-
-if TYPE_CHECKING:
-    from litestar.plugins import PluginProtocol
-    from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 MAX_ADDRESS = 8192
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (
         b"content-security-policy",
-        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src "
-        + pages.STYLE_SOURCE.encode(),
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
@@ -74,7 +74,8 @@ class Application:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *ours]
+                given = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(each for each in ours if each[0] not in given)]
             await send(message)
 
         served: dict[str, Any] = {**scope, SERVICES: self.services}
@@ -121,7 +122,10 @@ def create_app(settings: Settings, url: str, *, routes: Iterable[Route] = ()) ->
     application = Application(services, _router(given, [lifespan]))
 
     def loaded(platform: Platform) -> None:
-        application.litestar = _router((*(route for _, route in platform.registry.routes), *given))
+        registry = platform.registry
+        application.litestar = _router(
+            (*(route for _, route in registry.routes), *given), pages=[page for _, page in registry.pages]
+        )
 
     services.on_loaded = loaded
     return application
@@ -135,11 +139,12 @@ class _Router(Litestar):
         return plugins
 
 
-def _router(api: Sequence[Route], lifespan: Sequence[Lifespan] = ()) -> Litestar:
+def _router(api: Sequence[Route], lifespan: Sequence[Lifespan] = (), pages: Sequence[PageRoute] = ()) -> Litestar:
     litestar = _Router(
         [
             *(to_handler(route, API) for route in api),
-            *(to_handler(route, "") for route in (*health.ROUTES, *pages.ROUTES)),
+            *(to_handler(route, "") for route in health.ROUTES),
+            *([static, *(to_page_handler(page) for page in pages)] if pages else []),
             *([to_handler(openapi_route(api, health.ROUTES), "")] if api else []),
         ],
         exception_handlers={Exception: _router_problem},
@@ -173,18 +178,36 @@ def _answers_options(handler: BaseRouteHandler) -> bool:
     return isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
 
 
-def _router_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def _router_problem(request: Request[Any, Any, Any], error: Exception) -> Any:
     """Tell of what the router itself raised: an unknown path, a wrong method, a bad host, or a defect."""
     services: Services = request.scope[SERVICES]  # type: ignore[literal-required]  # our own key
+    absent = isinstance(error, HTTPException) and error.status_code == 404
+    if not services.loaded and absent:
+        error = Unavailable(text("The server is starting; try again"), retry_after=1)
+    if wants_page(request) and (absent or not isinstance(error, HTTPException)):
+        return _PageProblem(request, NotFound(text("There is no such page")) if services.loaded and absent else error)
     locale = locale_of(dict(request.scope["headers"]), services.settings.locale)
-    if not services.loaded and isinstance(error, HTTPException) and error.status_code == 404:
-        reply = from_error(Unavailable(text("The server is starting; try again"), retry_after=1), locale)
-    elif isinstance(error, HTTPException) and error.status_code < 500:
+    if isinstance(error, HTTPException) and error.status_code < 500:
         reply = from_status(error.status_code, locale, error.headers)
     else:
         reply = from_error(error, locale)
     headers = {name.decode(): value.decode() for name, value in reply.headers[2:]}
     return Response(reply.body, status_code=reply.status, media_type=PROBLEM_JSON.decode(), headers=headers)
+
+
+class _PageProblem:
+    """A response of Litestar's that is drawn when it is sent: its exception handlers cannot wait for anything."""
+
+    def __init__(self, request: Request[Any, Any, Any], error: Exception) -> None:
+        self._request = request
+        self._error = error
+
+    def to_asgi_response(self, **_: object) -> _PageProblem:
+        return self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = await failed(call_of(self._request), self._error)
+        await reply(scope, receive, send)
 
 
 def _is_text(escaped: bytes) -> bool:

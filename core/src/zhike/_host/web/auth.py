@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import msgspec
+from litestar.types import HTTPScope
 
-from zhike._host.web.client import address_of, browser_of, require_same_origin
+from zhike._host.web.client import Headers, address_of, browser_of, require_same_origin
+from zhike._host.web.services import Services
+from zhike.access.actor import Actor
 from zhike.access.cookies import CSRF_HEADER, check_csrf
 from zhike.access.tokens import PREFIX
 from zhike.api import Browser, Public, Route
+from zhike.contracts import PageRoute
 from zhike.errors import Forbidden, Unauthorized, Unavailable, ZhikeError
+from zhike.hooks import Hooks
 from zhike.i18n import text
 
-if TYPE_CHECKING:
-    from litestar.types import HTTPScope
-
-    from zhike._host.web.client import Headers
-    from zhike._host.web.services import Services
-    from zhike.access.actor import Actor
-    from zhike.hooks import Hooks
-
+PASSIVE_HEADER = b"x-zhike-passive"
+"""Comes with what a page asks for by itself, again and again."""
 logger = logging.getLogger("zhike.web")
 
 
 async def authorise(
-    scope: HTTPScope, headers: Headers, route: Route, services: Services
+    scope: HTTPScope, headers: Headers, route: Route | PageRoute, services: Services, csrf: str | None = None
 ) -> tuple[Actor | None, Browser | None]:
     """Return who sends the request, None on a public route; and, on a route of logins, where it comes from.
 
@@ -35,6 +33,7 @@ async def authorise(
         headers: Its headers, names in small letters.
         route: What is asked for.
         services: Where tokens and sessions are looked up, and the plugins that are asked about everything else.
+        csrf: What a form brings along instead of the header `X-CSRF-Token`.
 
     Raises:
         Unauthorized: If no token came along, or one that is unknown, expired or revoked; or so of a session.
@@ -46,7 +45,8 @@ async def authorise(
     if isinstance(permission, Public):
         if not permission.same_origin:
             return None, None
-        require_same_origin(scope, headers, services.settings)
+        if route.method != "GET":
+            require_same_origin(scope, headers, services.settings)
         return None, browser_of(scope, headers, services.settings)
     actor, browser = await _by_header(headers, services), None
     if actor is None:
@@ -54,9 +54,9 @@ async def authorise(
     try:
         if browser is not None and route.method != "GET":
             require_same_origin(scope, headers, services.settings)
-            check_csrf(browser.token or "", headers.get(CSRF_HEADER, b"").decode("latin-1"))
+            check_csrf(browser.token or "", headers.get(CSRF_HEADER, b"").decode("latin-1") or csrf or "")
         if actor.collects:
-            if not route.collects:
+            if not (isinstance(route, Route) and route.collects):
                 raise Forbidden(text("A token of kind collect may only send events"))
             origin = headers.get(b"origin", b"").decode("latin-1")
             services.gate.admit(actor, origin, address_of(scope, headers, services.settings))
@@ -92,7 +92,7 @@ async def _by_session(scope: HTTPScope, headers: Headers, services: Services) ->
     browser = browser_of(scope, headers, services.settings) if b"cookie" in headers else None
     if browser is None or browser.token is None:
         raise _nobody()
-    found = await services.sessions.find(browser.token)
+    found = await services.sessions.find(browser.token, used=PASSIVE_HEADER not in headers)
     if found is None:
         raise Unauthorized(text("The session has ended; log in again"), code="session_ended")
     return found.actor, msgspec.structs.replace(browser, session=found.id)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from litestar.types import Receive
 
 from zhike import wire
 from zhike.errors import BadRequest, TooLarge, UnsupportedType
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from litestar.types import Receive
-
-    from zhike.wire import MediaType
+from zhike.wire import MediaType
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+from litestar.types import HTTPScope
 
 from zhike.access.cookies import session_token
 from zhike.api import Browser
 from zhike.errors import Forbidden
 from zhike.i18n import text
-
-if TYPE_CHECKING:
-    from litestar.types import HTTPScope
-
-    from zhike.settings import Settings
+from zhike.settings import Settings
 
 Headers = Mapping[bytes, bytes]
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+
+from litestar.types import HTTPScope
 
 from zhike._host.web.problems import from_error
 from zhike._host.web.reply import Header, Reply
+from zhike._host.web.services import Services
 from zhike.api import API
-
-if TYPE_CHECKING:
-    from litestar.types import HTTPScope
-
-    from zhike._host.web.services import Services
 
 PATH = f"{API}/events"
 """The one route that pages of other sites may call."""

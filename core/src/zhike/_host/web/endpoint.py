@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -13,12 +13,10 @@ from zhike._host.web.auth import authorise
 from zhike._host.web.body import body_type, parse_query, read_body
 from zhike._host.web.problems import from_error
 from zhike._host.web.reply import Reply, answer, stream
+from zhike._host.web.services import Services
 from zhike.access.collect import MOST_BYTES
 from zhike.api import Call, Route, Stream
 from zhike.i18n import pick_locale
-
-if TYPE_CHECKING:
-    from zhike._host.web.services import Services
 
 SERVICES = "zhike.services"
 """Key of the ASGI scope under which the application puts its `Services`."""

@@ -140,7 +140,7 @@ def _places(route: Route) -> list[dict[str, Any]]:
             "in": "path",
             "required": True,
             "schema": _ID if name.endswith("id") else _NAME,
-            "description": route.places.get(name, "Its id"),
+            "description": route.places.get(name) or "The " + name.replace("_", "'s "),
         }
         for name in re.findall(r"{(\w+)}", route.path)
     ]

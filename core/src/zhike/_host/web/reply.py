@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import quote
 
 import msgspec
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from zhike import wire
-
-if TYPE_CHECKING:
-    from litestar.types import ASGIApp, Receive, Scope, Send
-
-    from zhike.api import Stream
+from zhike.api import Stream
 
 JSON = b"application/json"
 MSGPACK = b"application/msgpack"
@@ -57,8 +55,10 @@ def stream(given: Stream) -> ASGIApp:
     """
     headers = [
         (b"content-type", given.media_type.encode()),
-        (b"content-disposition", b'attachment; filename="%b"' % given.name.encode("ascii")),
+        (b"content-disposition", disposition(given.name)),
     ]
+    if given.size is not None:
+        headers.append((b"content-length", b"%d" % given.size))
 
     async def send_pieces(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -68,6 +68,13 @@ def stream(given: Stream) -> ASGIApp:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return send_pieces
+
+
+def disposition(name: str) -> bytes:
+    """Return the header that has a browser save what comes, under a name of any characters (RFC 6266, RFC 8187)."""
+    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
+    wide = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{wide}'.encode("ascii")
 
 
 def answer(value: object, accept: bytes | None, status: int = 200) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -12,12 +13,14 @@ from zhike._ring import cursor_key
 from zhike.access.collect import Gate
 from zhike.access.directory import Directory
 from zhike.access.sessions import Sessions
+from zhike.config.groups import Security
 from zhike.errors import Unavailable
 from zhike.events.grouping import Collector
 from zhike.i18n import text
 from zhike.orm import Database
-from zhike.platform import Platform
+from zhike.platform import CORE, Platform
 from zhike.settings import Settings
+from zhike.ui.rendering import Ui
 
 RETRY_SECONDS = 0.5
 logger = logging.getLogger("zhike.web")
@@ -47,6 +50,7 @@ class Services:
         self.beside: Callable[[Opened], Awaitable[None]] | None = None
         self._url = url
         self._parts: tuple[Platform, Collector, Sessions, Gate] | None = None
+        self._ui: Ui | None = None
 
     @property
     def loaded(self) -> bool:
@@ -83,6 +87,15 @@ class Services:
         """What lets tokens of kind `collect` in."""
         return self._open()[3]
 
+    @property
+    def ui(self) -> Ui:
+        """What pages are drawn with; made for the first page, since a process that only serves the API needs none."""
+        if self._ui is None or self._ui.platform is not self.platform:
+            from zhike.ui.rendering import Ui
+
+            self._ui = Ui(self.platform, CORE)
+        return self._ui
+
     def _open(self) -> tuple[Platform, Collector, Sessions, Gate]:
         if self._parts is None:
             raise Unavailable(text("The database cannot be reached yet; try again"), retry_after=1)
@@ -113,6 +126,10 @@ class Services:
         opened = await stack.enter_async_context(opening)
         if self.beside is not None:
             stack.push_async_callback(asyncio.wait, [asyncio.ensure_future(self.beside(opened))])
+        else:  # where a runner is, it listens
+            listening = asyncio.create_task(_listen(opened), context=contextvars.Context())
+            stack.push_async_callback(asyncio.wait, [listening])
+            stack.callback(listening.cancel)
         await stack.enter_async_context(self.serving(opened.platform))
         logger.info("serving")
 
@@ -120,8 +137,13 @@ class Services:
     async def serving(self, platform: Platform) -> AsyncIterator[None]:
         """Serve on a platform that is open, and in the end store what is on its way."""
         collector = Collector(platform)
-        sessions = Sessions(platform.db, self.settings, platform.directory)
-        self._parts = platform, collector, sessions, Gate(platform.db, self.settings.collect_limit)
+        sessions = Sessions(platform)
+        self._parts = (
+            platform,
+            collector,
+            sessions,
+            Gate(platform.db, lambda: platform.config.get(Security).collect_limit),
+        )
         self.on_loaded(platform)
         try:
             yield
@@ -133,3 +155,14 @@ class Services:
             await asyncio.sleep(RETRY_SECONDS)
             with contextlib.suppress(Unavailable):
                 await self._connect(stack)
+
+
+async def _listen(opened: Opened) -> None:
+    """Look at once for what other processes have changed, when they say so."""
+
+    def wake(topic: str) -> None:
+        if topic == "plugins":
+            opened.watch.wake()
+
+    if opened.platform.settings.redis_url is None:  # a ticket on Redis wakes one process, and that must be a runner
+        await opened.transport.listen(wake)

@@ -1,8 +1,7 @@
 """One web process: serves the application until it is told to stop or its supervisor is gone.
 
 The supervisor starts it with the listening socket's file descriptor as argument and writes an order to its
-standard input; the process imports the application meanwhile. Nothing else comes through that pipe: when it closes, the
-supervisor has died, even by kill -9, and the process drains and ends.
+standard input; the process imports the application meanwhile. When that pipe closes, the process drains and ends.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import signal
 import socket
@@ -20,7 +20,7 @@ import uvicorn
 import uvloop
 
 from zhike._host import logs
-from zhike._host.order import RESTART, Order
+from zhike._host.order import RESTART, receive, when_orphaned
 from zhike._host.web.app import Application, create_app
 from zhike.errors import ZhikeError
 
@@ -90,6 +90,8 @@ async def serve(server: Server, listener: socket.socket) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop, server)
     async with server.services.running():
+        gc.freeze()  # what a process has loaded it keeps
+        gc.enable()
         await server.serve([listener])
 
 
@@ -107,18 +109,16 @@ def restart(server: Server) -> None:
 
 def main() -> None:
     """Run one web process for the supervisor."""
+    gc.disable()  # there is nothing to collect while everything is being loaded, a tenth of the start
     logs.configure()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor as well, which stops us in order
     listener = socket.socket(fileno=int(sys.argv[1]))
-    pipe = sys.stdin.buffer
-    line = pipe.readline()
-    if not line:
+    order = receive()
+    if order is None:
         return
-    order = Order.decode(line)
     server = Server(create_app(order.settings, order.url))
 
     async def run() -> None:
-        asyncio.get_running_loop().add_reader(pipe.fileno(), stop, server)
+        when_orphaned(functools.partial(stop, server))
         await serve(server, listener)
 
     try:

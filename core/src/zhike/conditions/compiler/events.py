@@ -20,6 +20,7 @@ from zhike.conditions.compiler.measures import (
     trend_values,
     usable_sql,
     value_sql,
+    window_sql,
 )
 from zhike.conditions.compiler.totals import totals_answer, totals_sql
 
@@ -46,8 +47,8 @@ def event_sql(test: EventTest, context: Context, *, negated: bool) -> Fragment:
 
 def trend_sql(test: TrendTest, context: Context, *, negated: bool) -> Fragment:
     """Return the SQL of a trend node, or of its negation; arguments as of `event_sql`."""
-    later, earlier, windows = trend_values(test, context)
-    source = f"event WHERE {rows_sql(test.measure, context, windowed=True)} AND {windows}"
+    later, earlier = trend_values(test, context)
+    source = f"event WHERE {rows_sql(test.measure, context, windowed=True)} AND {window_sql(test, context)}"
     return _joined(source, change_sql(test.comparison, later, earlier, context), context, absent=negated)
 
 

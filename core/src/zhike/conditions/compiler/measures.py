@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-from zhike.conditions.checked import Measure, MeasureName, Property, TrendTest
+from zhike.conditions.checked import EventTest, Measure, MeasureName, Property, TrendTest
 from zhike.conditions.comparison import Comparison
 from zhike.conditions.compiler.comparisons import positive_sql
 from zhike.conditions.compiler.context import Context, opaque
@@ -94,18 +94,31 @@ def value_sql(measure: Measure, context: Context, only: str = "") -> Value:
     return Value(_AGGREGATES[measure.name].format(of) + suffix)
 
 
-def trend_values(test: TrendTest, context: Context) -> tuple[Value, Value, str]:
-    """Return the measure in the later window and in the earlier one, and the predicate of both windows together.
+def trend_values(test: TrendTest, context: Context, only: str = "") -> tuple[Value, Value]:
+    """Return the measure in the later window and in the earlier one.
 
     Args:
         test: The node.
         context: The statement's.
+        only: Predicate of the rows that count; all of them when empty.
     """
-    middle = test.within.before(context.now, context.zone)
-    place = context.params.bind(middle, "timestamptz")
-    start = context.params.bind(test.within.before(middle, context.zone), "timestamptz")
-    later, earlier = (value_sql(test.measure, context, f"event.occurred_at {side} {place}") for side in (">", "<="))
-    return later, earlier, f"event.occurred_at > {start} AND {context.window(None)}"
+    place = context.params.bind(test.within.before(context.now, context.zone), "timestamptz")
+    later, earlier = (" AND ".join(filter(None, (only, f"event.occurred_at {side} {place}"))) for side in (">", "<="))
+    return value_sql(test.measure, context, later), value_sql(test.measure, context, earlier)
+
+
+def window_start(test: EventTest | TrendTest, context: Context) -> datetime | None:
+    """Return the instant after which events are measured, of a trend in either window; None for all time."""
+    if test.within is None:
+        return None
+    start = test.within.before(context.now, context.zone)
+    return start if isinstance(test, EventTest) else test.within.before(start, context.zone)
+
+
+def window_sql(test: EventTest | TrendTest, context: Context) -> str:
+    """Return the predicate over `event` that an instant lies in what `window_start` begins and now ends."""
+    start, until = window_start(test, context), context.window(None)
+    return until if start is None else f"event.occurred_at > {context.params.bind(start, 'timestamptz')} AND {until}"
 
 
 def usable_sql(measure: Measure, of: str) -> str:

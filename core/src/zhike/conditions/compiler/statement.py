@@ -10,6 +10,7 @@ from zhike.conditions.compiler.context import Context, Fragment
 from zhike.conditions.compiler.events import event_sql, trend_sql
 from zhike.conditions.compiler.few import few_sql
 from zhike.conditions.compiler.fields import field_sql
+from zhike.conditions.compiler.scans import scans_of
 from zhike.conditions.compiler.tree import tree_sql
 
 PLANNING = (
@@ -66,6 +67,34 @@ def compile_members(
         fragment = tree_sql(checked, lambda leaf, negated: few_sql(leaf, context, negated=negated))
     source = " ".join(["customer", *dict.fromkeys(fragment.joins)])
     return f"SELECT {select} FROM {source} WHERE {where} AND {fragment.predicate}", context.params.values
+
+
+def compile_each(asked: Sequence[tuple[Checked, Sequence[int]]], moment: Moment) -> tuple[str, list[Any]]:
+    """Return the statement that answers several conditions, each among a few customers of its own.
+
+    Every customer is read once, as are the events of a name that several measures are about, and values that
+    conditions share are bound once.
+
+    Args:
+        asked: The conditions, each with the ids of those it is asked about.
+        moment: What counts as now, and the deployment's zone.
+
+    Returns:
+        The SQL, whose rows have the columns `id` and `held` (of each condition whether it holds), and the values of
+        its places.
+    """
+    context, scans = Context(moment), scans_of(asked)
+    held = []
+    for checked, among in asked:
+        fragment = tree_sql(checked, lambda leaf, negated: few_sql(leaf, context, negated=negated, scans=scans))
+        ids = context.params.bind(tuple(among), "bigint[]")
+        held.append(f"CASE WHEN customer.id = ANY({ids}) THEN {fragment.predicate} IS TRUE ELSE false END")
+    everybody = context.params.bind(tuple({each: None for _, among in asked for each in among}), "bigint[]")
+    source = "customer" + "".join(scan.sql(context) for scan in scans.values())
+    return (
+        f"SELECT customer.id, ARRAY[{', '.join(held)}]::boolean[] AS held FROM {source}"
+        f" WHERE customer.merged_into IS NULL AND customer.id = ANY({everybody})"
+    ), context.params.values
 
 
 def leaf_sql(leaf: Leaf, context: Context, *, negated: bool) -> Fragment:

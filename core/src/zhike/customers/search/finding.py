@@ -8,7 +8,8 @@ little to sort in many blocks. `_MOST` ids bound a step, also where older custom
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from asyncpg import Record
 
 from zhike.access.actor import Actor
 from zhike.access.masking import masked_fields
@@ -17,11 +18,7 @@ from zhike.access.scope import visible_customers
 from zhike.customers.search.entry import BLOCKS, FREQUENT, RARE
 from zhike.customers.search.index import FIELDS
 from zhike.customers.search.query import Query, parse
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from zhike.orm import Connection
+from zhike.orm import Connection
 
 _MOST = 17  # bits
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
 
 from zhike.customers.identities import BadIdentity, normalise
+from zhike.customers.resolve import Resolver
 from zhike.customers.search.entry import Entry, entry_of
-
-if TYPE_CHECKING:
-    from zhike.customers.resolve import Resolver
-    from zhike.orm import Connection
+from zhike.orm import Connection
 
 FIELDS = frozenset({"name", "company", "phone", "email"})
 """The fields that are indexed, and the namespaces whose identities are."""
@@ -57,7 +54,7 @@ async def renew(connection: Connection, customers: Collection[int]) -> None:
     entries: list[tuple[int, Entry]] = []
     for id_, name, company, phone, email, owner, team, identities in await connection.fetch(_READ, wanted):
         pairs = identities or ()
-        phones = _distinct(_normal(phone), (value for namespace, value in pairs if namespace == "phone"))
+        phones = _distinct(normal_phone(phone), (value for namespace, value in pairs if namespace == "phone"))
         emails = _distinct(email, (value for namespace, value in pairs if namespace == "email"))
         entry = entry_of(id_, name, company, emails, phones, owner, team)
         if entry is not None:
@@ -76,7 +73,7 @@ def concerned(resolver: Resolver) -> set[int]:
     return found
 
 
-def _normal(phone: str | None) -> str | None:
+def normal_phone(phone: str | None) -> str | None:
     """Return a phone number that an event has told in the form of identities, if it is one."""
     try:
         return phone and normalise("phone", phone)

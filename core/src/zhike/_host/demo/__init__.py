@@ -1,1 +1,0 @@
-"""The sample company 青禾生活: invented people and orders, the same in every installation."""
