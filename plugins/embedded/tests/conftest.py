@@ -15,6 +15,8 @@ import asyncpg
 import psutil
 import pytest
 
+from zhike.testing.plugin import quick_folder
+
 IDLE = 0.2  # seconds after which keepers of these tests stop
 
 
@@ -34,6 +36,9 @@ class DataFolder:
 
     def wardens(self) -> list[psutil.Process]:
         return [p for p in self.processes() if any(word.endswith("warden.py") for word in words(p))]
+
+    def initdbs(self) -> list[psutil.Process]:
+        return [p for p in self.processes() if any(word.endswith("/initdb") for word in words(p))]
 
     def _is_ours(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error, OSError):
@@ -72,7 +77,7 @@ def _short_idle(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def make_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], DataFolder]]:
     """Make data folders of a given name; at the end nothing may run for them."""
-    with tempfile.TemporaryDirectory(prefix="zhike-pg-") as base:
+    with tempfile.TemporaryDirectory(prefix="zhike-pg-", dir=quick_folder()) as base:
         made: list[DataFolder] = []
         # Sockets that lie elsewhere come here.
         (Path(base) / "t").mkdir()
@@ -88,7 +93,7 @@ def make_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Dat
             for keeper in folder.keepers():  # sooner than by their own patience
                 with contextlib.suppress(psutil.NoSuchProcess):
                     keeper.terminate()
-            wait_until(lambda folder=folder: not folder.processes(), 20)
+            wait_until(lambda folder=folder: not folder.processes())
 
 
 @pytest.fixture
@@ -141,7 +146,7 @@ def fetch() -> Callable[..., object]:
     return run
 
 
-def wait_until(condition: Callable[[], object], seconds: float) -> float:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> float:
     """Wait for a condition and return how long it took; fail if it takes longer than `seconds`."""
     began = time.monotonic()
     while not condition():

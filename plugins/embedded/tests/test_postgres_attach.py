@@ -16,7 +16,13 @@ import pytest
 import zhike_embedded
 from zhike._host import database
 from zhike.errors import Refused
-from zhike_embedded import attach, binaries, serve_lock
+from zhike_embedded import attach, binaries, config, serve_lock
+
+
+@pytest.mark.parametrize(("memory", "shared", "wal"), [(1, 256, 1024), (8, 1024, 2048), (256, 1024, 4096)])
+def test_settings_grow_with_the_machine(memory, shared, wal):
+    settings = config.tuned(memory * 1024**3)
+    assert (settings["shared_buffers"], settings["max_wal_size"]) == (f"{shared}MB", f"{wal}MB")
 
 
 async def test_the_server_is_durable_and_private(folder, fetch):
@@ -27,7 +33,6 @@ async def test_the_server_is_durable_and_private(folder, fetch):
             "data_checksums": "on",
             "listen_addresses": "",
             "unix_socket_permissions": "0700",
-            "max_wal_size": "1024",
             "server_encoding": "UTF8",
             "jit": "off",
             "max_connections": "100",
@@ -85,18 +90,18 @@ def test_the_server_stops_after_the_last_client_and_starts_again(folder, wait):
         with attach(folder.path):
             postmaster = folder.postmaster()
         began = time.monotonic()
-        wait(lambda: not folder.processes(), 10)
+        wait(lambda: not folder.processes())
         assert time.monotonic() - began >= 0.2
         assert not postmaster.is_running()
         assert folder.log().rstrip().endswith("database system is shut down")
 
 
 def test_short_visits_keep_the_server(folder, monkeypatch):
-    monkeypatch.setenv("ZHIKE_KEEPER_IDLE", "0.8")
+    monkeypatch.setenv("ZHIKE_KEEPER_IDLE", "5")
     with attach(folder.path):
         postmaster = folder.postmaster()
     for _ in range(3):
-        time.sleep(0.5)
+        time.sleep(1.8)  # altogether longer than it stays without anybody
         with attach(folder.path):
             assert folder.postmaster() == postmaster
 
@@ -106,7 +111,7 @@ async def test_eight_processes_start_at_once(folder, client, fetch):
     urls = {process.stdout.readline().strip() for process in clients}
     assert len(urls) == 1
     assert await fetch(urls.pop(), "SELECT 1") == 1
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(folder.keepers()) > 1 and time.monotonic() < deadline:  # noqa: ASYNC110  # nobody tells that it left
         await asyncio.sleep(0.05)
     assert len(folder.keepers()) == 1
@@ -188,7 +193,7 @@ async def test_a_restart_comes_back_to_the_same_url(make_folder, fetch, wait, mo
     folder = make_folder("a,comma")
     with attach(folder.path) as url:
         pass
-    wait(lambda: not folder.processes(), 10)
+    wait(lambda: not folder.processes())
     monkeypatch.setenv("TMPDIR", "/var/tmp")
     with attach(folder.path) as again:
         assert again == url
@@ -199,7 +204,7 @@ async def test_a_copied_folder_is_a_database_of_its_own(make_folder, fetch, wait
     original, copy = make_folder("a,b"), make_folder("c,d")
     with attach(original.path) as url:
         await fetch(url, "CREATE TABLE t AS SELECT 1 AS n")
-    wait(lambda: not original.processes(), 10)
+    wait(lambda: not original.processes())
     shutil.copytree(original.path, copy.path)
     with attach(original.path) as url, attach(copy.path) as other_url:
         assert url != other_url
@@ -245,10 +250,10 @@ def test_the_log_is_bounded(folder, wait):
     with attach(folder.path):
         with log.open("ab") as file:
             file.write(b"x" * 9 * 1024 * 1024)
-        wait(lambda: log.stat().st_size < 1024, 5)
+        wait(lambda: log.stat().st_size < 1024)
         assert (folder.path / "postgres.log.1").stat().st_size > 9 * 1024 * 1024
         folder.postmaster().send_signal(1)  # it says that it reads its configuration again
-        wait(lambda: "SIGHUP" in folder.log(), 5)
+        wait(lambda: "SIGHUP" in folder.log())
         assert log.stat().st_size < 10_000
 
 

@@ -28,7 +28,7 @@ def test_a_killed_client_lets_go(folder, client, wait):
     process = client(folder.path)
     process.stdout.readline()
     process.kill()
-    wait(lambda: not folder.processes(), 5)
+    wait(lambda: not folder.processes())
 
 
 async def test_a_killed_keeper_takes_the_server_along_and_both_come_back(folder, wait, fetch):
@@ -38,13 +38,13 @@ async def test_a_killed_keeper_takes_the_server_along_and_both_come_back(folder,
             keeper, postmaster = folder.keepers()[0], folder.postmaster()
             killed = time.monotonic()
             keeper.kill()
-            wait(lambda postmaster=postmaster: not alive(postmaster), 5)
+            wait(lambda postmaster=postmaster: not alive(postmaster))
             while True:
                 try:
                     assert await fetch(url, "SELECT n FROM t") == 1
                     break
                 except (OSError, asyncpg.PostgresError):
-                    assert time.monotonic() - killed < 5
+                    assert time.monotonic() - killed < 60
                     await asyncio.sleep(0.05)
             print(f"back {time.monotonic() - killed:.2f} s after the keeper was killed")
             assert folder.postmaster() != postmaster
@@ -57,7 +57,7 @@ def test_a_keeper_killed_without_clients_leaves_nothing(folder, wait, monkeypatc
     with attach(folder.path):
         pass
     folder.keepers()[0].kill()
-    wait(lambda: not folder.processes(), 5)
+    wait(lambda: not folder.processes())
 
 
 async def test_a_killed_warden_is_replaced(folder, wait, monkeypatch):
@@ -65,9 +65,9 @@ async def test_a_killed_warden_is_replaced(folder, wait, monkeypatch):
     with attach(folder.path):
         warden = folder.wardens()[0]
         warden.kill()
-        wait(lambda: folder.wardens() and folder.wardens() != [warden], 5)
+        wait(lambda: folder.wardens() and folder.wardens() != [warden])
     folder.keepers()[0].kill()
-    wait(lambda: not folder.processes(), 5)
+    wait(lambda: not folder.processes())
 
 
 async def test_a_live_postmaster_is_adopted_when_keeper_and_warden_are_killed(folder, wait, fetch):
@@ -76,11 +76,11 @@ async def test_a_live_postmaster_is_adopted_when_keeper_and_warden_are_killed(fo
         warden.suspend()  # so that it cannot act between the two
         keeper.kill()
         warden.kill()
-        wait(lambda: folder.keepers() and folder.keepers() != [keeper], 5)
+        wait(lambda: folder.keepers() and folder.keepers() != [keeper])
         assert folder.postmaster() == postmaster
         assert await fetch(url, "SELECT 1") == 1
         postmaster.kill()  # not its parent, yet the keeper sees this too
-        wait(lambda: another_is_ready(folder, postmaster), 10)
+        wait(lambda: another_is_ready(folder, postmaster))
         assert await fetch(url, "SELECT 1") == 1
 
 
@@ -92,9 +92,9 @@ async def test_a_dead_postmaster_that_nobody_reaps_does_not_block(folder, wait, 
         warden.suspend()
         keeper.kill()
         warden.kill()
-        wait(lambda: folder.keepers() and folder.keepers() != [keeper], 5)
+        wait(lambda: folder.keepers() and folder.keepers() != [keeper])
         postmaster.kill()
-        wait(lambda: another_is_ready(folder, postmaster), 10)
+        wait(lambda: another_is_ready(folder, postmaster))
         assert postmaster.status() == psutil.STATUS_ZOMBIE
         assert await fetch(url, "SELECT n FROM t") == 1
 
@@ -104,8 +104,8 @@ async def test_an_adopted_server_is_stopped_after_the_last_client(folder, wait):
         folder.wardens()[0].suspend()
         for process in folder.keepers() + folder.wardens():
             process.kill()
-        wait(folder.keepers, 5)
-    wait(lambda: not folder.processes(), 5)
+        wait(folder.keepers)
+    wait(lambda: not folder.processes())
     assert folder.log().rstrip().endswith("database system is shut down")
 
 
@@ -141,7 +141,7 @@ async def test_ten_kills_of_the_postmaster_lose_nothing_acknowledged(folder):
             postmaster.kill()
             # Sessions of the dead server may still commit for a moment.
             while not another_is_ready(folder, postmaster):
-                assert time.monotonic() - killed < 20
+                assert time.monotonic() - killed < 60
                 await asyncio.sleep(0.01)
             slowest = max(slowest, time.monotonic() - killed)
         ending.set()
@@ -171,15 +171,13 @@ async def test_keeper_and_postmaster_killed_together(folder, fetch, wait):
         postmaster.suspend()
         keeper.kill()
         postmaster.kill()
-        wait(lambda: another_is_ready(folder, postmaster), 10)
+        wait(lambda: another_is_ready(folder, postmaster))
         assert await fetch(url, "SELECT n FROM t") == 1
 
 
 @pytest.mark.parametrize("victim", ["initdb", "keeper", "everything"])
-def test_an_initdb_killed_half_way_leaves_the_folder_usable(folder, client, wait, victim):
-    process = client(folder.path)
-    wait(lambda: list(folder.path.glob("postgres.initdb-*/base/1")), 10)
-    assert not folder.cluster.exists()
+def test_an_initdb_killed_half_way_leaves_the_folder_usable(make_folder, client, wait, victim):
+    folder, process, initdb = half_way(make_folder, client, wait)
     if victim == "everything":
         process.kill()
         for other in [*folder.wardens(), *folder.keepers(), *folder.processes()]:
@@ -189,12 +187,25 @@ def test_an_initdb_killed_half_way_leaves_the_folder_usable(folder, client, wait
         folder.keepers()[0].kill()
         assert process.stdout.readline().startswith("postgresql://")  # the same client starts another
     else:
-        next(p for p in folder.processes() if any(word.endswith("/initdb") for word in p.cmdline())).kill()
+        initdb.kill()
         assert process.stdout.readline() == ""  # refused
-        assert process.wait(10) == 1
+        assert process.wait(60) == 1
     with attach(folder.path):
         assert folder.cluster.is_dir()
         assert not list(folder.path.glob("postgres.initdb-*"))
+
+
+def half_way(make_folder, client, wait):
+    """Return a folder in which initdb has been stopped half way, whoever asked for it, and initdb itself."""
+    for number in range(10):
+        folder = make_folder(f"data{number}")
+        process = client(folder.path)
+        wait(lambda folder=folder: folder.cluster.exists() or list(folder.path.glob("postgres.initdb-*/base/1")))
+        for initdb in folder.initdbs():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                initdb.suspend()
+                return folder, process, initdb
+    raise AssertionError("initdb was always faster than this test could look")
 
 
 def test_a_process_that_got_the_number_of_a_dead_postmaster_does_not_block(folder, wait):
@@ -203,7 +214,7 @@ def test_a_process_that_got_the_number_of_a_dead_postmaster_does_not_block(folde
         pid = folder.cluster / "postmaster.pid"
         left = pid.read_text()
         socket = next(folder.cluster.glob(".s.PGSQL.*.lock"))
-    wait(lambda: not folder.processes(), 10)
+    wait(lambda: not folder.processes())
     foreign = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         rest = left.split("\n", 1)[1]
@@ -219,7 +230,7 @@ def test_a_process_that_got_the_number_of_a_dead_postmaster_does_not_block(folde
 def test_a_removed_folder_ends_everything(folder, wait):
     with attach(folder.path):
         shutil.rmtree(folder.path)
-        wait(lambda: not folder.processes(), 10)
+        wait(lambda: not folder.processes())
     assert not folder.path.exists()
 
 
@@ -227,14 +238,14 @@ def test_a_keeper_told_to_stop_stops_the_server_and_a_client_starts_both_again(f
     with attach(folder.path):
         postmaster = folder.postmaster()
         folder.keepers()[0].send_signal(signal.SIGTERM)
-        wait(lambda: not alive(postmaster), 5)
-        wait(lambda: another_is_ready(folder, postmaster), 5)
+        wait(lambda: not alive(postmaster))
+        wait(lambda: another_is_ready(folder, postmaster))
 
 
 def test_a_server_that_cannot_start_says_why(folder, wait):
     with attach(folder.path):
         pass
-    wait(lambda: not folder.processes(), 10)
+    wait(lambda: not folder.processes())
     control = folder.cluster / "global" / "pg_control"
     control.rename(control.with_suffix(".away"))
     with (
@@ -253,11 +264,11 @@ def test_a_server_that_dies_for_good_is_tried_again_until_it_works(folder, wait,
         postmaster = folder.postmaster()
         control.rename(control.with_suffix(".away"))
         postmaster.kill()
-        wait(lambda: "failed" in (folder.path / "keeper.log").read_text(), 10)
+        wait(lambda: "failed" in (folder.path / "keeper.log").read_text())
         other = client(folder.path)
-        assert other.wait(10) == 1  # a newcomer is told, instead of waiting for ever
+        assert other.wait(60) == 1  # a newcomer is told, instead of waiting for ever
         control.with_suffix(".away").rename(control)
-        wait(lambda: another_is_ready(folder, postmaster), 5)
+        wait(lambda: another_is_ready(folder, postmaster))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
@@ -279,10 +290,10 @@ def test_a_full_disk_ends_neither_the_keeper_nor_the_data(folder, wait, fetch):
             postmaster.kill()
             time.sleep(2)
             ballast.unlink()
-            wait(lambda: another_is_ready(folder, postmaster), 10)
+            wait(lambda: another_is_ready(folder, postmaster))
             assert asyncio.run(fetch(url, "SELECT n FROM t")) == 1
             assert folder.keepers() == [keeper]
-        wait(lambda: not folder.processes(), 10)
+        wait(lambda: not folder.processes())
     finally:
         subprocess.run(["umount", "--lazy", folder.path], check=True)
 

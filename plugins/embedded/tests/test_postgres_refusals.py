@@ -27,7 +27,7 @@ def test_an_older_major_is_refused_with_the_command_that_mends_it(make_folder, w
     folder, copy = make_folder("data"), make_folder("copy of it")
     with attach(folder.path):
         pass
-    wait(lambda: not folder.processes(), 10)
+    wait(lambda: not folder.processes())
     shutil.copytree(folder.path, copy.path)
     (copy.cluster / "PG_VERSION").write_text("14\n")
     error = refused(copy.path, "was made by PostgreSQL 14")
@@ -48,7 +48,7 @@ def test_the_upgrade_command_really_mends_it(folder, wait, fetch, monkeypatch):
         script += "with attach(Path(sys.argv[1])) as url: print(binaries())"
         answer = subprocess.run([sys.executable, "-c", script, folder.path], capture_output=True, text=True, check=True)
         assert answer.stdout.strip() == "/usr/lib/postgresql/15/bin"
-    wait(lambda: not folder.processes(), 10)
+    wait(lambda: not folder.processes())
     assert ours != Path("/usr/lib/postgresql/15/bin")
     command = str(refused(folder.path, "was made by PostgreSQL 15")).partition("up to date: ")[2]
     subprocess.run(command, shell=True, check=True, capture_output=True)
@@ -126,7 +126,7 @@ def test_a_folder_of_another_user_is_refused(make_folder, wait):
     folder, stranger = make_folder("cluster"), make_folder("whole")
     with attach(folder.path):
         pass
-    wait(lambda: not folder.processes(), 10)
+    wait(lambda: not folder.processes())
     os.chown(folder.cluster, 12345, 12345)
     refused(folder.path, rf"belongs to user 12345.*sudo chown -R root {folder.path}`")
     stranger.path.mkdir()
@@ -283,7 +283,7 @@ def test_without_namespaces_a_cluster_made_in_one_says_how_to_hand_it_over(make_
     folder.path.parent.chmod(0o755)
     with attach(folder.path):
         pass
-    wait(lambda: not folder.processes(), 10)
+    wait(lambda: not folder.processes())
     (answer,) = without_namespaces(folder.path)
     command = answer.partition("`")[2].rstrip("`")
     assert command == f"chown -R nobody {folder.cluster}"

@@ -8,6 +8,8 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ KILLS = 10
 BATCH = 2_000
 ROWS = int(1_000_000 * SCALE) // BATCH * BATCH
 MEGABYTE = 1_000_000
+Held = Callable[[int], AbstractContextManager[None]]
 
 
 class Zhike:
@@ -29,14 +32,14 @@ class Zhike:
         peak: The most memory in bytes that a command was seen with before it was killed.
     """
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, held: Held) -> None:
         self._environment = {
             **os.environ,
             "ZHIKE_DATABASE_URL": url,
             "ZHIKE_DATA": str(folder / "data"),
             "ZHIKE_LOCALE": "en",
         }
-        self._url, self._folder = url, folder
+        self._url, self._folder, self._held = url, folder, held
         self.peak = 0
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -66,19 +69,20 @@ class Zhike:
         """Start a command and kill it as soon as it is further by a share of the whole; return how often it was."""
         kills = 0
         for number in range(1, times + 1):
-            process = self.start(*arguments)
-            while process.poll() is None and (self.value(done) or 0) < (total - 2 * BATCH) * number // times:
-                self.peak = max(self.peak, psutil.Process(process.pid).memory_info().rss)
-                time.sleep(0.01)
-            kills += process.poll() is None
-            process.kill()
-            process.communicate()
+            with self._held(total - BATCH):
+                process = self.start(*arguments)
+                while process.poll() is None and (self.value(done) or 0) < (total - 2 * BATCH) * number // times:
+                    self.peak = max(self.peak, psutil.Process(process.pid).memory_info().rss)
+                    time.sleep(0.01)
+                kills += process.poll() is None
+                process.kill()
+                process.communicate()
         return kills
 
 
 @pytest.fixture
-def zhike(database_url: str, tmp_path: Path) -> Zhike:
-    return Zhike(database_url, tmp_path)
+def zhike(database_url: str, tmp_path: Path, held: Held) -> Zhike:
+    return Zhike(database_url, tmp_path, held)
 
 
 def people(path: Path, rows: int) -> None:

@@ -111,7 +111,7 @@ def archive(name: str) -> bytes:
     ("content", "kind"),
     [
         (archive("rows.csv"), "ZIP"),
-        (archive("[Content_Types].xml"), "XLSX"),
+        (archive("[Content_Types].xml"), "ZIP"),
         (gzip.compress(HEADER.encode(), mtime=0), "gzip"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 600, "XLS"),
         (b"%PDF-1.7\n", "PDF"),

@@ -78,7 +78,9 @@ def test_given_up_and_begun_anew_it_still_knows_its_rows(database_url: str, tmp_
     command = Command(database_url, tmp_path)
     command.bring_in()
     assert command("plugin", "disable", "imports")[0] == 0
-    assert command("plugin", "purge", "imports", "--yes")[1].startswith("dropped imports_row\ndropped imports_run\n")
+    assert command("plugin", "purge", "imports", "--yes")[1].startswith(
+        "dropped imports_profile\ndropped imports_reject\ndropped imports_row\n"
+    )
     assert command("plugin", "enable", "imports")[0] == 0
     status, _, err = command("import", "events", "rows.csv", "--event", "order.paid")
     assert (status, "its migrations have not run" in err) == (1, True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+
+from zhike_privacy import plugin
 
 pytestmark = pytest.mark.plugins("privacy")
 
@@ -176,3 +180,8 @@ async def test_who_may_only_read_records_nothing(client, record, purpose, make_t
     anonymous.headers["authorization"] = f"Bearer {await make_token('viewer')}"
     answer = await anonymous.post(f"{API}/privacy/consents", json=SAID | {"customer_id": lin})
     assert answer.status_code == 403
+
+
+async def test_its_permissions_stand_under_its_name(visit, platform, monkeypatch):
+    monkeypatch.setattr(platform, "plugins", {"privacy": SimpleNamespace(module=plugin)})  # as a process loads it
+    assert 'scope="rowgroup">Privacy<' in (await (await visit("admin")).get("/roles/admin")).text

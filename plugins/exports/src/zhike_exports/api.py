@@ -11,10 +11,15 @@ from zhike.api import Call, Route, Stream
 from zhike_exports import service
 from zhike_exports.schemas import Exported, Kind, Wanted, WantedQuery
 
-_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
+_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/jsonl",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 
 
-async def _stream(call: Call, kind: Kind, wanted: Wanted) -> Stream:
+async def handed_out(call: Call, kind: Kind, wanted: Wanted) -> Stream:
+    """Return an export as an answer; what is wrong with it is raised before anything is sent."""
     pieces = service.export(call.host.platform, call.actor, kind, wanted, Exported())
     first = await anext(pieces)  # what is wrong is answered as an error, before anything is sent
 
@@ -30,22 +35,22 @@ async def _stream(call: Call, kind: Kind, wanted: Wanted) -> Stream:
 
 async def export_customers(call: Call, query: WantedQuery) -> Stream:
     """Hand out all customers."""
-    return await _stream(call, "customers", Wanted(format=query.format))
+    return await handed_out(call, "customers", Wanted(format=query.format))
 
 
 async def export_events(call: Call, query: WantedQuery) -> Stream:
     """Hand out all behaviours."""
-    return await _stream(call, "events", Wanted(format=query.format))
+    return await handed_out(call, "events", Wanted(format=query.format))
 
 
 async def export_some_customers(call: Call) -> Stream:
     """Hand out the customers for whom a condition holds."""
-    return await _stream(call, "customers", wire.decode(call.body, call.body_type, Wanted))
+    return await handed_out(call, "customers", wire.decode(call.body, call.body_type, Wanted))
 
 
 async def export_some_events(call: Call) -> Stream:
     """Hand out the behaviours of the customers for whom a condition holds."""
-    return await _stream(call, "events", wire.decode(call.body, call.body_type, Wanted))
+    return await handed_out(call, "events", wire.decode(call.body, call.body_type, Wanted))
 
 
 ROUTES = (

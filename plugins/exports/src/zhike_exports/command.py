@@ -22,7 +22,7 @@ from zhike.i18n import text
 from zhike.platform import Platform
 from zhike.settings import Settings
 from zhike_exports import service
-from zhike_exports.schemas import Exported, Kind, Wanted
+from zhike_exports.schemas import Exported, Format, Kind, Wanted
 
 _USER = "SELECT id FROM app_user WHERE login = $1 AND disabled_at IS NULL"
 
@@ -43,7 +43,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--fields", metavar="COLUMNS", help="The columns, commas between; all without it."),
         click.option("--condition", metavar="JSON|@FILE", help="Only of the customers for whom it holds."),
         click.option("--out", default="-", metavar="FILE", help="Where to; - is the standard output."),
-        click.option("--format", "format_", type=click.Choice(["csv", "jsonl"]), default="csv"),
+        click.option("--format", "format_", type=click.Choice(["csv", "jsonl", "xlsx"]), default="csv"),
     ):
         command = option(command)
     return data_option(command)
@@ -69,7 +69,7 @@ def _run(
     host: Host,
     kind: Kind,
     *,
-    format_: str,
+    format_: Format,
     out: str,
     condition: str | None,
     fields: str | None,
@@ -82,7 +82,7 @@ def _run(
 ) -> None:
     settings = configuration.load(data)
     wanted = Wanted(
-        format="csv" if format_ == "csv" else "jsonl",
+        format=format_,
         condition=_condition(condition),
         fields=tuple(field.strip() for field in fields.split(",")) if fields else (),
         since=since and since.replace(tzinfo=settings.zone),
@@ -99,7 +99,9 @@ async def _export(
     async with host.open_platform(settings) as platform:
         actor = await _actor(platform, role, user)
         if out == "-":
-            return await _write(platform, actor, kind, wanted, sys.stdout.buffer)
+            rows = await _write(platform, actor, kind, wanted, sys.stdout.buffer)
+            sys.stdout.buffer.flush()  # before it is said that all is there
+            return rows
         path, part = _places(Path(out))
         try:
             if part is None:

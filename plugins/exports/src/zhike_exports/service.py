@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Sequence
 from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import msgspec
 
 from zhike import wire
@@ -13,11 +15,13 @@ from zhike.access import audit
 from zhike.access.masking import field_of, hidden_fields
 from zhike.access.roles import CUSTOMERS_EXPORT, CUSTOMERS_READ, EVENTS_READ
 from zhike.access.scope import visible_customers
+from zhike.api import MAX_ID
 from zhike.conditions import service as conditions
+from zhike.conditions.catalog import attributes_in_use
 from zhike.conditions.compiler.statement import compile_members, planning
 from zhike.conditions.relations import relations_read
 from zhike.customers.identities import order
-from zhike.customers.service import COLUMNS, customer_of
+from zhike.customers.service import COLUMNS, customer_of, found_ids
 from zhike.events.sight import seen
 from zhike_exports.schemas import Exported, Kind, Wanted
 from zhike_exports.writing import rows as writing
@@ -31,24 +35,33 @@ if TYPE_CHECKING:
     from zhike.platform import Platform
 
 PREFETCH = 500
+_PAGE = 10_000
+"""Customers that a search looks up at a time."""
 PIECE = 64 * 1024
 """Bytes that are sent together."""
 
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
-_CUSTOMERS = f"""
-SELECT {COLUMNS} FROM customer AS c
-WHERE {{visible}} AND {{members}} AND ({{since}} IS NULL OR c.updated_at >= {{since}})
-  AND ({{until}} IS NULL OR c.updated_at < {{until}})
-ORDER BY c.id
+_SOME_CUSTOMERS = """
+FROM customer AS c
+WHERE {visible} AND {members} AND ({since} IS NULL OR c.updated_at >= {since})
+  AND ({until} IS NULL OR c.updated_at < {until})
+"""
+_CUSTOMERS = f"SELECT {COLUMNS} {{some}} ORDER BY c.id"
+_SOME_EVENTS = """
+FROM event AS e JOIN customer AS c ON c.id = e.customer_id
+WHERE e.behaviour AND {visible} AND {members} AND ({since} IS NULL OR e.occurred_at >= {since})
+  AND ({until} IS NULL OR e.occurred_at < {until}) {seen}
 """
 _EVENTS = """
 SELECT e.name, e.message_id, e.occurred_at, e.amount, e.currency, e.properties::text, e.source,
   (SELECT array_agg(ARRAY[i.namespace, i.value]) FROM identity AS i WHERE i.customer_id = e.customer_id) AS identities
-FROM event AS e JOIN customer AS c ON c.id = e.customer_id
-WHERE e.behaviour AND {visible} AND {members} AND ({since} IS NULL OR e.occurred_at >= {since})
-  AND ({until} IS NULL OR e.occurred_at < {until}) {seen}
-ORDER BY e.batch_id, e.id
+{some} ORDER BY e.batch_id, e.id
 """
+_COUNT = "SELECT count(*) FROM (SELECT {some} LIMIT {most}) AS found"
+_COUNTED = 100_000
+"""Rows that are counted at most before an export."""
+_PATIENCE = 5
+"""Seconds that counting may take."""
 _NAMESPACES = """
 WITH RECURSIVE found AS (
   SELECT min(namespace) AS namespace FROM identity
@@ -84,14 +97,8 @@ async def export(
         BadRequest: If there is no such column, or an instant is no use.
         BadCondition: If the condition cannot be used.
     """
-    actor.require(CUSTOMERS_EXPORT)
-    actor.require(EVENTS_READ if kind == "events" else CUSTOMERS_READ)
-    await platform.customer_fields.renew()
-    wanted = usable(kind, wanted, platform.settings.zone)
-    checked = None
-    if wanted.condition is not None:
-        checked = conditions.check(platform, wanted.condition, actor=actor)
-    details = {"kind": kind, **{k: v for k, v in msgspec.to_builtins(wanted).items() if v not in (None, [], ())}}
+    wanted, checked = await _checked(platform, actor, kind, wanted)
+    details = {"kind": kind, **{k: v for k, v in msgspec.to_builtins(wanted).items() if v not in (None, "", [], ())}}
     await _note(platform, actor, "export.start", details)
     try:
         async with aclosing(_pieces(platform, actor, kind, wanted, checked, progress)) as pieces:
@@ -100,6 +107,71 @@ async def export(
         progress.whole = True
     finally:
         await _note(platform, actor, "export.end", {"kind": kind, "rows": progress.rows, "whole": progress.whole})
+
+
+async def count(platform: Platform, actor: Actor, kind: Kind, wanted: Wanted) -> tuple[int, bool] | None:
+    """Return how many rows an export would have, and whether these are only the first that were counted.
+
+    Args:
+        platform: The process's platform.
+        actor: Who asks.
+        kind: What.
+        wanted: Which.
+
+    Returns:
+        None if that takes too long to be told.
+
+    Raises:
+        Forbidden: As `export`, and so on.
+    """
+    wanted, checked = await _checked(platform, actor, kind, wanted)
+    try:
+        async with platform.db.transaction() as connection:
+            await connection.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}s'")
+            if checked is not None:
+                await connection.execute(planning(checked))
+            async with relations_read(connection, checked) if checked is not None else nullcontext():
+                found = await _found(connection, actor, wanted)
+                some, values = _some(platform, actor, kind, wanted, checked, found)
+                rows: int = await connection.fetchval(_COUNT.format(some=some, most=_COUNTED + 1), *values)
+    except asyncpg.QueryCanceledError:
+        return None
+    return min(rows, _COUNTED), rows > _COUNTED
+
+
+async def offered(platform: Platform, actor: Actor, kind: Kind) -> list[str]:
+    """Return columns to choose from: of attributes that have no field, those used lately."""
+    hidden = hidden_fields(actor)
+    async with platform.db.connection() as connection:
+        fixed = await _fixed(connection, hidden, kind)
+        if kind == "events":
+            return fixed
+        used = await attributes_in_use(connection, actor)
+    known = [key for key, field in platform.customer_fields.known.items() if not (field.built_in or field.archived)]
+    keys = dict.fromkeys([*known, *(each.field.removeprefix("customer.attributes.") for each in used)])
+    return [*fixed, *(f"attribute:{key}" for key in keys if f"attributes.{key}" not in hidden)]
+
+
+async def _checked(platform: Platform, actor: Actor, kind: Kind, wanted: Wanted) -> tuple[Wanted, Checked | None]:
+    actor.require(CUSTOMERS_EXPORT)
+    actor.require(EVENTS_READ if kind == "events" else CUSTOMERS_READ)
+    await platform.customer_fields.renew()
+    wanted = usable(kind, wanted, platform.settings.zone)
+    if wanted.condition is None:
+        return wanted, None
+    return wanted, conditions.check(platform, wanted.condition, actor=actor)
+
+
+async def _found(connection: Connection, actor: Actor, wanted: Wanted) -> list[int] | None:
+    """Return whom the search finds; None without one."""
+    if not wanted.q.strip():
+        return None
+    found: list[int] = []
+    page = await found_ids(connection, actor, wanted.q, MAX_ID, _PAGE)
+    while page:
+        found += page
+        page = await found_ids(connection, actor, wanted.q, page[-1], _PAGE) if len(page) == _PAGE else []
+    return found
 
 
 async def _note(platform: Platform, actor: Actor, action: str, details: dict[str, Any]) -> None:
@@ -116,46 +188,87 @@ async def _pieces(
             dict(map(tuple, await connection.fetch(_OWNERS))), dict(map(tuple, await connection.fetch(_TEAMS)))
         )
         columns = await _columns(connection, actor, kind, wanted)
-        sql, values = _statement(platform, actor, kind, wanted, checked)
+        found = await _found(connection, actor, wanted)
+        some, values = _some(platform, actor, kind, wanted, checked, found)
+        sql = (_CUSTOMERS if kind == "customers" else _EVENTS).format(some=some)
 
         def members(row: Any) -> dict[str, Any]:
             if kind == "events":
                 return writing.event_members(row, actor)
             return writing.customer_members(platform.customer_fields.opened(customer_of(row, actor)), names)
 
-        write = _writer(kind, wanted, columns)
-        buffer = bytearray((BOM * wanted.bom + line(columns)).encode() if wanted.format == "csv" else b"")
         if checked is not None:
             await connection.execute(planning(checked))
         async with relations_read(connection, checked) if checked is not None else nullcontext():
-            async for row in connection.cursor(sql, *values, prefetch=PREFETCH):
-                buffer += write(members(row))
-                progress.rows += 1
-                if len(buffer) >= PIECE:
-                    yield bytes(buffer)
-                    buffer.clear()
-        yield bytes(buffer)
+
+            async def rows() -> AsyncGenerator[dict[str, Any], None]:
+                async for row in connection.cursor(sql, *values, prefetch=PREFETCH):
+                    progress.rows += 1
+                    yield members(row)
+
+            write = _workbook if wanted.format == "xlsx" else _text
+            async with aclosing(rows()) as given, aclosing(write(kind, wanted, columns, given)) as pieces:
+                async for piece in pieces:
+                    yield piece
 
 
-def _statement(
-    platform: Platform, actor: Actor, kind: Kind, wanted: Wanted, checked: Checked | None
+async def _text(
+    kind: Kind, wanted: Wanted, columns: Sequence[str], rows: AsyncIterable[dict[str, Any]]
+) -> AsyncGenerator[bytes, None]:
+    write = _writer(kind, wanted, columns)
+    buffer = bytearray((BOM * wanted.bom + line(columns)).encode() if wanted.format == "csv" else b"")
+    async for members in rows:
+        buffer += write(members)
+        if len(buffer) >= PIECE:
+            yield bytes(buffer)
+            buffer.clear()
+    yield bytes(buffer)
+
+
+async def _workbook(
+    kind: Kind, wanted: Wanted, columns: Sequence[str], rows: AsyncIterable[dict[str, Any]]
+) -> AsyncGenerator[bytes, None]:
+    from zhike_exports.writing.sheet import Sheet  # takes a moment to import
+
+    cells, waiting = _cells(kind), list[list[Any]]()
+    sheet = Sheet(kind, columns)
+    try:
+        async for members in rows:
+            waiting.append(cells(members, columns))
+            if len(waiting) >= PREFETCH:
+                await asyncio.to_thread(sheet.append, waiting)
+                waiting = []
+        await asyncio.to_thread(sheet.append, waiting)
+        pieces = sheet.pieces()
+        while piece := await asyncio.to_thread(next, pieces, b""):
+            yield piece
+    finally:
+        await asyncio.to_thread(sheet.close)
+
+
+def _some(
+    platform: Platform, actor: Actor, kind: Kind, wanted: Wanted, checked: Checked | None, found: list[int] | None
 ) -> tuple[str, list[Any]]:
+    """Return what follows after `SELECT …`, and its values."""
     sql, values = "true", list[Any]()
     if checked is not None:
         inner, values = compile_members(
             checked, select="customer.id", moment=conditions.moment(platform.settings), visible="true"
         )
         sql = f"c.id IN ({inner})"
+    if found is not None:
+        values.append(found)
+        sql += f" AND c.id = ANY(${len(values)}::bigint[])"
     values += [wanted.since, wanted.until]
     since, until = (f"${len(values) - back}::timestamptz" for back in (1, 0))
     visible = visible_customers(actor, "c", CUSTOMERS_EXPORT)
     if kind == "customers":
         visible += f" AND {visible_customers(actor, 'c', CUSTOMERS_READ)}"
-        return _CUSTOMERS.format(visible=visible, members=sql, since=since, until=until), values
+        return _SOME_CUSTOMERS.format(visible=visible, members=sql, since=since, until=until), values
     visible += f" AND {visible_customers(actor, 'c', EVENTS_READ)}"
     rest = values[1:]
     guarded = seen(actor, platform.registry, rest)
-    return _EVENTS.format(visible=visible, members=sql, since=since, until=until, seen=guarded), values[:1] + rest
+    return _SOME_EVENTS.format(visible=visible, members=sql, since=since, until=until, seen=guarded), values[:1] + rest
 
 
 async def _columns(connection: Connection, actor: Actor, kind: Kind, wanted: Wanted) -> list[str]:
@@ -165,20 +278,31 @@ async def _columns(connection: Connection, actor: Actor, kind: Kind, wanted: Wan
     if wanted.format == "jsonl":
         return []
     hidden = hidden_fields(actor)
+    fixed = await _fixed(connection, hidden, kind)
+    if kind == "events":
+        return fixed
+    visible = visible_customers(actor, "c", CUSTOMERS_EXPORT)
+    keys = [row[0] for row in await connection.fetch(_ATTRIBUTES.format(visible=visible))]
+    return [*fixed, *(f"attribute:{key}" for key in keys if f"attributes.{key}" not in hidden)]
+
+
+async def _fixed(connection: Connection, hidden: Collection[str], kind: Kind) -> list[str]:
+    """Return the columns that do not depend on which attributes customers have."""
     namespaces = [row[0] for row in await connection.fetch(_NAMESPACES) if field_of(row[0]) not in hidden]
     identities = [f"identity:{namespace}" for namespace in sorted(namespaces, key=order)]
     if kind == "events":
         return [*identities, *EVENT, "properties"]
-    shown = [field for field in CUSTOMER if field not in hidden]
-    visible = visible_customers(actor, "c", CUSTOMERS_EXPORT)
-    keys = [row[0] for row in await connection.fetch(_ATTRIBUTES.format(visible=visible))]
-    return [ID, *identities, *shown, *(f"attribute:{key}" for key in keys if f"attributes.{key}" not in hidden)]
+    return [ID, *identities, *(field for field in CUSTOMER if field not in hidden)]
 
 
 def _writer(kind: Kind, wanted: Wanted, columns: Sequence[str]) -> Callable[[dict[str, Any]], bytes]:
-    cells = writing.event_cells if kind == "events" else writing.customer_cells
+    cells = _cells(kind)
     if wanted.format == "csv":
         return lambda members: line(cells(members, columns)).encode()
     if columns:
         return lambda members: wire.encode({n: members[n] for n in columns if n in members}, "json") + b"\n"
     return lambda members: wire.encode(members, "json") + b"\n"
+
+
+def _cells(kind: Kind) -> Callable[[dict[str, Any], Sequence[str]], list[Any]]:
+    return writing.event_cells if kind == "events" else writing.customer_cells

@@ -50,7 +50,7 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
     return data_option(command)
 
 
-@import_.command("events", short_help="Import events from CSV, JSON Lines or columns.")
+@import_.command("events", short_help="Import events from CSV, XLSX, JSON Lines or columns.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--event", metavar="NAME", help="Name of the events, such as order.paid, unless a column names them.")
 @click.option(
@@ -65,7 +65,7 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 @_file_options
 @click.pass_obj
 def events(host: Host, /, file: Path, event: str | None, maps: tuple[str, ...], **given: Any) -> None:
-    """Import the events of FILE: CSV, tab-separated, JSON Lines, or columns with blanks between.
+    """Import the events of FILE: CSV, tab-separated, XLSX, JSON Lines, or columns with blanks between.
 
     The same file again adds nothing, and an import that was interrupted goes on where it stopped. Rows that
     cannot be taken are set aside in a file with the reason of each; mend it and import that file. The last
@@ -74,7 +74,7 @@ def events(host: Host, /, file: Path, event: str | None, maps: tuple[str, ...], 
     _run(host, file, Options(event=event, maps=maps), **given)
 
 
-@import_.command("customers", short_help="Import customers from CSV, JSON Lines or columns.")
+@import_.command("customers", short_help="Import customers from CSV, XLSX, JSON Lines or columns.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--map",
@@ -88,7 +88,7 @@ def events(host: Host, /, file: Path, event: str | None, maps: tuple[str, ...], 
 @_file_options
 @click.pass_obj
 def customers(host: Host, /, file: Path, maps: tuple[str, ...], **given: Any) -> None:
-    """Import the customers of FILE: CSV, tab-separated, JSON Lines, or columns with blanks between.
+    """Import the customers of FILE: CSV, tab-separated, XLSX, JSON Lines, or columns with blanks between.
 
     Each row makes a customer, or changes the one with its identities. For the rest see `zhike import events --help`.
     """
@@ -129,7 +129,11 @@ async def _import(
         gc.set_threshold(200_000)
         with _progress(plan.found.size) as on_progress:
             if dry_run:
-                seen = await preview(platform, plan, on_progress=on_progress)
+
+                async def tell(position: int, _: Preview) -> None:
+                    on_progress(position)
+
+                seen = await preview(platform, plan, on_progress=tell)
             else:
                 rejects = RejectFile(
                     rejected or file.with_name(file.name + ".rejected.csv"), plan.header, settings.locale
@@ -144,7 +148,10 @@ async def _import(
         click.echo(f"dry run: accepted {seen.fresh}, duplicate {seen.stored}, rejected {seen.rejected}")
         return REJECTED_STATUS if seen.rejected else 0
     if run.rejected:
-        _tell(settings, text("{count} rows were set aside in {path}", count=run.rejected, path=rejects.path))
+        _tell(
+            settings,
+            text("{count} {count:row was|rows were} set aside in {path}", count=run.rejected, path=rejects.path),
+        )
     if not done:
         _tell(settings, text("stopped after row {row}; the same command goes on from there", row=run.rows_done))
     click.echo(f"accepted {run.accepted}, duplicate {run.duplicate}, rejected {run.rejected}")
@@ -163,7 +170,7 @@ def list_imports(host: Host, limit: int, data: Path | None) -> None:
 
     async def run() -> None:
         async with host.open_platform(settings) as platform:
-            page = await listing.list_(platform.db, limit=limit)
+            page = await listing.list_(platform.db, platform.settings.locale, limit=limit)
         for each in page.items:
             counts = f"{each.accepted}/{each.duplicate}/{each.rejected}"
             at = each.started_at.astimezone(settings.zone).isoformat(" ", "seconds")

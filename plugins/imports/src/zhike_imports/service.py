@@ -15,7 +15,7 @@ from zhike.events.checks import KnownTypes
 from zhike.i18n import text
 from zhike.orm import Connection, Database
 from zhike_imports.run import batches, known, people, runs
-from zhike_imports.run.rejects import RejectFile
+from zhike_imports.run.rejects import Rejects
 from zhike_imports.schemas import Batch, Plan, Run
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ RETRY_SECONDS = 60.0
 async def run(
     platform: Platform,
     plan: Plan,
-    rejects: RejectFile,
+    rejects: Rejects,
     *,
+    current: Run | None = None,
     on_progress: Callable[[int], None] = lambda position: None,
     stop: asyncio.Event | None = None,
 ) -> tuple[Run, bool]:
@@ -43,6 +44,7 @@ async def run(
         platform: The process's platform.
         plan: The import.
         rejects: Where rejected rows go.
+        current: The run, of a file that was uploaded; without it the one that was interrupted, or a new one.
         on_progress: Called with the bytes read so far after each batch.
         stop: When set, the import ends after the running batch.
 
@@ -50,13 +52,13 @@ async def run(
         The run with its counts since its first start, and whether the whole file is done.
 
     Raises:
-        Refused: If the file changes meanwhile.
+        Refused: If the file changes meanwhile, or the run is cancelled or undone.
         Unavailable: If the database stays away.
     """
     db = platform.db
     types = await checked_types(platform, plan)
     whom = await people.load(platform)
-    current = await runs.begin(db, plan)
+    current = current or await runs.begin(db, plan)
     rejects.go_on_after(current.rows_done)
     reader = batches.read(plan, platform.settings, after=current.rows_done, types=types, people=whom)
     loop = asyncio.get_running_loop()
@@ -107,7 +109,7 @@ def _next(reader: Generator[Batch, None, None]) -> Batch | None:
     return next(reader, None)
 
 
-async def _decide(platform: Platform, current: Run, batch: Batch, rejects: RejectFile) -> Run:
+async def _decide(platform: Platform, current: Run, batch: Batch, rejects: Rejects) -> Run:
     """Store what of a batch is not decided yet, whatever happens to the connection."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + RETRY_SECONDS
@@ -134,7 +136,7 @@ async def _reloaded(db: Database, current: Run, deadline: float) -> Run:
             await asyncio.sleep(0.5)
 
 
-async def _store(platform: Platform, current: Run, batch: Batch, rejects: RejectFile) -> Run:
+async def _store(platform: Platform, current: Run, batch: Batch, rejects: Rejects) -> Run:
     async with platform.db.transaction() as connection:
         stored = await store(platform, connection, current, batch)
         rejected = [*batch.rejected, *stored.rejected]
@@ -142,12 +144,13 @@ async def _store(platform: Platform, current: Run, batch: Batch, rejects: Reject
             connection,
             current,
             batch.last,
+            position=batch.position,
             accepted=stored.accepted,
             duplicate=stored.duplicate,
             rejected=len(rejected),
         )
         # Before the commit: rows that count as rejected are in the file, whenever the process ends.
-        rejects.write(batch.rows, rejected)
+        await rejects.put(connection, current.id, batch.rows, rejected)
     platform.announce("log")
     return advanced
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from zhike.contracts import ConditionField, CustomerRows, EventType, Job, Permission, Route, Schedule
+from zhike.contracts import ConditionField, CustomerRows, DemoData, EventType, Job, Permission, Route, Schedule
 from zhike.hooks import hookimpl
 from zhike.i18n import text
 from zhike.work import Work
 from zhike_privacy import api, jobs, service
+from zhike_privacy.register import demo
 from zhike_privacy.register.consent import ConsentFacts
 from zhike_privacy.register.request import RequestFacts
 
 CLAIMS = ("consent", "purpose")
+LABEL = text("Privacy")
 
 
 @hookimpl
@@ -81,6 +83,12 @@ def register_customer_rows() -> Sequence[CustomerRows]:
         CustomerRows(table="privacy_consent", on_erase="hook"),
         CustomerRows(table="privacy_request", on_erase="hook"),
     ]
+
+
+@hookimpl
+def register_demo_data() -> Sequence[DemoData]:
+    """Register what the customers of the sample company have agreed to."""
+    return [DemoData(key="privacy.consents", make=demo.make, order=30)]
 
 
 @hookimpl

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zhike.access import audit
-from zhike.api import Page
+from zhike.access.paging import paged
+from zhike.api import MAX_ID, Call, Page
 from zhike.customers import service as customers
 from zhike.customers.erase import readmit
 from zhike.customers.identities import normalise, order
@@ -19,18 +20,17 @@ from zhike.events.emit import hold
 from zhike.events.schemas import CheckedEvent
 from zhike.events.sql import known
 from zhike.i18n import text
-from zhike.ids import decode_cursor, encode_cursor, new_message_id
+from zhike.ids import new_message_id
 from zhike_privacy.register import purposes
 from zhike_privacy.register.consent import Consent, ConsentFacts, ConsentsQuery, NewConsent
 from zhike_privacy.register.instants import past
 
 if TYPE_CHECKING:
     from zhike.access.actor import Actor
-    from zhike.orm import Database
     from zhike.work import Work
 
 _SHOWN = "id, customer_id, purpose, granted, channel, at, proof, text_version, actor, recorded_at"
-_LIST = f"SELECT {_SHOWN} FROM privacy_consent WHERE customer_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+_LIST = f"SELECT {_SHOWN} FROM privacy_consent WHERE customer_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2"
 _ALL = f"SELECT {_SHOWN} FROM privacy_consent WHERE customer_id = $1 ORDER BY id"
 # It replaces what everybody has said who has become this customer.
 _INSERT = f"""
@@ -91,19 +91,15 @@ async def record(work: Work, actor: Actor, new: NewConsent) -> Consent:
     return consent
 
 
-async def list_(db: Database, actor: Actor, query: ConsentsQuery, key: bytes) -> Page[Consent]:
-    """Return a page of what a customer has said, the latest record first.
+async def list_consents(call: Call, query: ConsentsQuery) -> Page[Consent]:
+    """List what a customer has said about purposes, the latest record first.
 
     Raises:
-        NotFound: If there is no such customer, or `actor` does not see it.
+        NotFound: If there is no such customer, or the actor does not see it.
     """
-    customer_id = (await customers.get(db, actor, query.customer_id, permission="privacy.read")).id
-    scope = f"consents:{customer_id}"
-    before = 2**63 - 1 if query.cursor is None else decode_cursor(query.cursor, key, int, scope=scope)
-    async with db.connection() as connection:
-        rows = await connection.fetch(_LIST, customer_id, before, query.size + 1)
-    items = [Consent(**dict(row)) for row in rows[: query.size]]
-    return Page(items, encode_cursor(items[-1].id, key, scope=scope) if len(rows) > query.size else None)
+    customer = await customers.get(call.db, call.actor, query.customer_id, permission="privacy.read")
+    scope = f"consents:{customer.id}"
+    return await paged(call, query, scope, _LIST, lambda row: Consent(**dict(row)), customer.id, first=MAX_ID)
 
 
 async def export(customer_id: int, work: Work) -> dict[str, object]:

@@ -24,7 +24,7 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("events", "csv"): (*EVENT, "properties", "identity:", "property:"),
     ("events", "jsonl"): (*EVENT, "identities", "properties"),
 }
-"""What may be asked for, by kind and format; those with a colon go on with a key."""
+"""What may be asked for, by kind and format, where a workbook is like CSV; those with a colon go on with a key."""
 
 
 def usable(kind: Kind, wanted: Wanted, zone: tzinfo) -> Wanted:
@@ -38,7 +38,7 @@ def usable(kind: Kind, wanted: Wanted, zone: tzinfo) -> Wanted:
     Raises:
         BadRequest: If there is no such column, or an instant is outside the years 1970 to 2999.
     """
-    known = COLUMNS[kind, wanted.format]
+    known = COLUMNS[kind, "jsonl" if wanted.format == "jsonl" else "csv"]
     for field in wanted.fields:
         prefix, colon, key = field.partition(":")
         if prefix + colon not in known or (colon and not key) or "\0" in field:

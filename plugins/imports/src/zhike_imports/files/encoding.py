@@ -14,6 +14,7 @@ import msgspec
 
 from zhike.errors import Refused
 from zhike.i18n import text
+from zhike_imports.files.parts import is_workbook
 
 CHUNK = 1 << 20
 EXAMINED_LINES = 10_000
@@ -28,7 +29,9 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 # First bytes of formats that are no text.
+_ZIP = b"PK\x03\x04"
 _MAGIC = (
+    (_ZIP, "ZIP"),
     (b"\x1f\x8b", "gzip"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "XLS (Excel 97-2003)"),
     (b"BZh", "bzip2"),
@@ -56,6 +59,7 @@ class Scan(msgspec.Struct, frozen=True):
         changed_at: Its modification time in nanoseconds, to notice that somebody writes to it meanwhile.
         encoding: Python's name of the codec its text is in.
         mark: Bytes of the byte order mark in front of the text.
+        workbook: Whether it is no text but a workbook of Excel's.
     """
 
     path: Path
@@ -64,6 +68,7 @@ class Scan(msgspec.Struct, frozen=True):
     changed_at: int
     encoding: str
     mark: int
+    workbook: bool = False
 
     def unchanged(self) -> bool:
         """Say whether the file still has the size and modification time of the scan."""
@@ -93,6 +98,10 @@ def scan(path: Path, encoding: str | None = None) -> Scan:
             mark, marked = next(((len(m), e) for m, e in _MARKS if head.startswith(m)), (0, None))
             if not head[mark:].strip():
                 raise Refused(text("{path} is empty", path=path))
+            if head.startswith(_ZIP) and is_workbook(path):
+                file.seek(0)
+                whole = hashlib.file_digest(file, "sha256").hexdigest()
+                return Scan(path, whole, status.st_size, status.st_mtime_ns, "utf-8", 0, workbook=True)
             _refuse_binary(path, head, wide=(encoding or marked or "").startswith(("utf-16", "utf-32")))
             file.seek(0)
             digest, found = _read(file, examine=encoding is None and marked is None)
@@ -180,11 +189,7 @@ def _with_order(encoding: str | None, marked: str | None) -> str | None:
 
 
 def _refuse_binary(path: Path, head: bytes, *, wide: bool) -> None:
-    if head.startswith(b"PK\x03\x04"):
-        excel = b"xl/" in head[:65536] or b"[Content_Types].xml" in head[:65536]
-        kind = "XLSX (Excel)" if excel else "ZIP"
-    else:
-        kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+    kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
     if kind:
         raise Refused(text("{path} is a {kind} file, not text; save it as CSV (UTF-8) first", path=path, kind=kind))
     if wide:

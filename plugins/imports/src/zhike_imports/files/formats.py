@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import enum
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -14,6 +15,9 @@ from zhike_imports.files.encoding import Scan
 from zhike_imports.files.lines import Lines
 
 DELIMITERS = "\t,;|"
+BLANKS = " "
+Delimiter = Literal["\t", ",", ";", "|", " "]
+"""What may be said to stand between two values; a blank for columns with blanks between."""
 _HEAD_LINES = 100
 
 
@@ -23,6 +27,7 @@ class FormatKind(enum.Enum):
     CSV = "csv"
     JSON_LINES = "json lines"
     COLUMNS = "columns"
+    WORKBOOK = "xlsx"
 
 
 class Format(msgspec.Struct, frozen=True):
@@ -31,27 +36,38 @@ class Format(msgspec.Struct, frozen=True):
     Args:
         kind: How rows and values are told apart.
         delimiter: The character between values of a CSV file, else "".
+        sheet: The sheet of a workbook; "" for the first one that is shown and holds something.
     """
 
     kind: FormatKind
     delimiter: str = ""
+    sheet: str = ""
 
     def __str__(self) -> str:
+        if self.kind is FormatKind.WORKBOOK:
+            return f"XLSX ({self.sheet})" if self.sheet else "XLSX"
         if self.kind is FormatKind.CSV:
             return f"CSV ({'tab' if self.delimiter == chr(9) else self.delimiter})"
         return "JSON Lines" if self.kind is FormatKind.JSON_LINES else "columns"
 
 
-def detect(found: Scan) -> Format:
+def detect(found: Scan, *, delimiter: str | None = None, sheet: str | None = None) -> Format:
     """Find a scanned file's format.
 
     JSON Lines begin with `{`. Otherwise the first line is the header: the delimiter that parts it into most
     names makes it CSV; without any, blanks between names make it columns; one single name is a CSV file of
     one column.
 
+    Args:
+        found: The file.
+        delimiter: What somebody says to stand between two values.
+        sheet: Which sheet of a workbook they want.
+
     Raises:
         Refused: If it begins as a JSON array or holds nothing but a header.
     """
+    if found.workbook:
+        return Format(FormatKind.WORKBOOK, sheet=sheet or "")
     head = _head(found)
     first = head[0].strip() if head else ""
     if first.startswith("{"):
@@ -60,8 +76,10 @@ def detect(found: Scan) -> Format:
         raise Refused(text("{path} begins as a JSON array; expected one JSON object a line", path=found.path.name))
     if len(head) < 2:
         raise Refused(text("{path} holds a header at most and no rows", path=found.path.name))
-    widths = {delimiter: _width(first, delimiter) for delimiter in DELIMITERS}
-    best = max(DELIMITERS, key=lambda delimiter: widths[delimiter])
+    if delimiter:
+        return Format(FormatKind.COLUMNS) if delimiter == BLANKS else Format(FormatKind.CSV, delimiter)
+    widths = {each: _width(first, each) for each in DELIMITERS}
+    best = max(DELIMITERS, key=lambda each: widths[each])
     if widths[best] == 1 and _is_columns(head):
         return Format(FormatKind.COLUMNS)
     return Format(FormatKind.CSV, best if widths[best] > 1 else ",")

@@ -104,7 +104,7 @@ class Lines:
 
     def _undecodable(self, raw: bytes, error: UnicodeDecodeError) -> Line:
         message = text(
-            "byte {place} of the line is not valid {encoding}; --encoding reads the file in another encoding",
+            "byte {place} of the line is not valid {encoding}; the file may be in another encoding",
             place=error.start + 1,
             encoding=self._encoding,
         )

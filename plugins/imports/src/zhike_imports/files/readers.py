@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -39,25 +39,43 @@ class Row(msgspec.Struct, gc=False):
 class Rows(ABC):
     """The data rows of a file, once.
 
-    Args:
-        lines: The file's lines.
-
     Attributes:
         header: The column names; for JSON Lines none.
+        sheets: The sheets of a workbook that may be read, the one that is read without being named first.
+    """
+
+    header: list[str]
+    sheets: Sequence[str] = ()
+
+    @property
+    @abstractmethod
+    def position(self) -> int:
+        """Bytes of the file that have been read."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Row]:
+        """Read on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+
+class TextRows(Rows):
+    """The data rows of a file of lines.
+
+    Args:
+        lines: The file's lines.
     """
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self.header: list[str] = []
+        self.header = []
 
     @property
     def position(self) -> int:
         """Bytes of the file that have been read."""
         return self._lines.position
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[Row]:
-        """Read on."""
 
     def close(self) -> None:
         """Close the file."""
@@ -70,6 +88,11 @@ def open_rows(found: Scan, form: Format) -> Rows:
     Raises:
         Refused: If its header cannot be used.
     """
+    if form.kind is FormatKind.WORKBOOK:
+        # Takes a moment to import, and knows this module.
+        from zhike_imports.files.workbook import WorkbookRows
+
+        return WorkbookRows(found.path, found.path.name, form.sheet)
     lines = Lines(found)
     try:
         if form.kind is FormatKind.JSON_LINES:
@@ -89,7 +112,7 @@ def checked_header(names: list[str], file_name: str) -> list[str]:
         Refused: If a name stands there twice.
     """
     header = [name.strip().lstrip("\ufeff") or f"column_{place}" for place, name in enumerate(names, start=1)]
-    double = next((name for name in header if header.count(name) > 1), None)
+    double = next((name for name, times in Counter(header).items() if times > 1), None)
     if double is not None:
         raise Refused(
             text(
@@ -101,7 +124,7 @@ def checked_header(names: list[str], file_name: str) -> list[str]:
     return header
 
 
-class CsvRows(Rows):
+class CsvRows(TextRows):
     """Rows of a CSV file.
 
     A quoted value may hold line ends. A quote that is never closed would make one row of all that follows:
@@ -205,7 +228,7 @@ class _Feed:
         self._again.extendleft(reversed(self.taken[1:]))
 
 
-class ColumnRows(Rows):
+class ColumnRows(TextRows):
     """Rows whose values are separated by blanks, under a header, such as the CDNOW file's.
 
     Args:
@@ -233,7 +256,7 @@ class ColumnRows(Rows):
             yield Row(number, line.number, cells if line.fault is None else [line.text], fault=fault)
 
 
-class JsonRows(Rows):
+class JsonRows(TextRows):
     """Rows of a JSON Lines file: one object a line.
 
     Args:

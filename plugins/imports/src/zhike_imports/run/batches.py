@@ -107,7 +107,7 @@ class _RowChecker:
         options = plan.options
         self._settings = settings
         self._types = types
-        self._assembler = Assembler(plan, RowIds(plan.found.sha256, options.key), settings)
+        self._assembler = Assembler(plan, RowIds(plan.content, options.key), settings)
 
     def __call__(self, batch: Batch, now: datetime) -> Batch:
         made: list[tuple[int, IncomingEvent, None]] = []
@@ -127,7 +127,7 @@ class _ItemChecker:
     """Checks lines that are events as `POST /events` takes them, through the same decoder."""
 
     def __init__(self, plan: Plan, settings: Settings, types: KnownTypes) -> None:
-        self._ids = RowIds(plan.found.sha256)
+        self._ids = RowIds(plan.content)
         self._event, self._source = plan.options.event, plan.options.source
         self._settings = settings
         self._types = types

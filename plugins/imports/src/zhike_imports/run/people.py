@@ -106,7 +106,7 @@ class CustomerRows(Cells):
     """
 
     def __init__(self, plan: Plan, settings: Settings, people: People) -> None:
-        super().__init__(plan, RowIds(plan.found.sha256, plan.options.key, PREFIX), settings)
+        super().__init__(plan, RowIds(plan.content, plan.options.key, PREFIX), settings)
         self._people = people
         self._attributes = [
             (kind, *target) for kind in ("attribute", "date", "list") for target in self._targets.get(kind, ())
@@ -184,7 +184,7 @@ class CustomerItems:
     """Reads lines that are customers as an export writes them; takes what `CustomerRows` takes."""
 
     def __init__(self, plan: Plan, settings: Settings, people: People) -> None:
-        self._ids = RowIds(plan.found.sha256, prefix=PREFIX)
+        self._ids = RowIds(plan.content, prefix=PREFIX)
         self._source, self._people = plan.options.source, people
         self._decode = msgspec.json.Decoder(_Item, float_hook=Decimal).decode
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from zhike.errors import Refused
-from zhike.i18n import text
+from zhike.i18n import Text, text
 from zhike.settings import Settings
 from zhike_imports.columns import guess, mapping
 from zhike_imports.files import formats
@@ -15,8 +18,32 @@ from zhike_imports.files.formats import Format, FormatKind
 from zhike_imports.files.readers import Row, open_rows
 from zhike_imports.schemas import Options, Plan
 
+MAX_COLUMNS = 1_000
+"""Of more nobody could say what each means."""
 SAMPLE_ROWS = 1_000
 SAMPLE_BYTES = 4 << 20
+_OWN_TIMES = {"created_at", "updated_at"}
+
+
+class Look(NamedTuple):
+    """A file that was looked at.
+
+    Args:
+        plan: How it would be read.
+        rows: Its first rows that can be read.
+        problem: Why nothing can be made of its columns so far, or None.
+        sheets: The sheets of a workbook, the one that is read first.
+    """
+
+    plan: Plan
+    rows: Sequence[Row]
+    problem: Text | None
+    sheets: Sequence[str] = ()
+
+    @property
+    def sample(self) -> guess.Sample:
+        """Its first values, by column."""
+        return _sample(self.plan.header, self.rows, typed=self.plan.form.kind is FormatKind.JSON_LINES)
 
 
 def prepare(path: Path, options: Options, settings: Settings) -> Plan:
@@ -31,9 +58,19 @@ def prepare(path: Path, options: Options, settings: Settings) -> Plan:
         Refused: If the file is no text, has no usable header, or no event can be made of its columns; the
             message says what would mend it.
     """
+    found = look(path, options, settings)
+    if found.problem is not None:
+        raise Refused(found.problem)
+    return found.plan
+
+
+def look(path: Path, options: Options, settings: Settings) -> Look:
+    """Look at a file as `prepare` does, for somebody who is yet to say what its columns are."""
     found = scan(path, options.encoding)
-    form = formats.detect(found)
+    form = formats.detect(found, delimiter=options.delimiter, sheet=options.sheet)
     rows = open_rows(found, form)
+    if form.sheet and form.sheet == rows.sheets[0]:  # so that rows are known by the same ids, named or not
+        form = formats.detect(found)
     try:
         sampled = _first(rows)
     finally:
@@ -43,11 +80,13 @@ def prepare(path: Path, options: Options, settings: Settings) -> Plan:
         raise Refused(text("{path} holds a header at most and no rows", path=path.name))
     if form.kind is FormatKind.JSON_LINES:
         if _are_items(sampled):
-            return _items_plan(found, form, options)
+            return Look(_items_plan(found, form, options), sampled, None)
         header = tuple(dict.fromkeys(key for row in sampled for key in row.members or ()))
+    if len(header) > MAX_COLUMNS:
+        raise Refused(text("{path} has more than {limit} columns", path=path.name, limit=MAX_COLUMNS))
     sample = _sample(header, sampled, typed=form.kind is FormatKind.JSON_LINES)
     targets = _mapping(sample, options, settings)
-    mapping.check(options.kind, targets, event=options.event)
+    plan = Plan(found=found, form=form, options=options, header=header, mapping=targets)
     missing = [column for column in options.key if column not in targets]
     if missing:
         raise Refused(
@@ -57,7 +96,30 @@ def prepare(path: Path, options: Options, settings: Settings) -> Plan:
                 columns=", ".join(header),
             )
         )
-    return Plan(found=found, form=form, options=options, header=header, mapping=targets)
+    try:
+        mapping.check(options.kind, targets, event=options.event)
+    except Refused as error:
+        return Look(plan, sampled, error.message, rows.sheets)
+    return Look(plan, sampled, None, rows.sheets)
+
+
+def look_at_any(path: Path, options: Options, settings: Settings) -> Look:
+    """Look at a file of which nobody has said yet whether it is of events or of customers."""
+    seen = look(path, options, settings)
+    kind = _likely(seen, settings)
+    return seen if kind == options.kind else look(path, msgspec.structs.replace(options, kind=kind), settings)
+
+
+def _likely(seen: Look, settings: Settings) -> mapping.Kind:
+    """Return what a file is of: of events if it has amounts, or a time that is not just a customer's own."""
+    if seen.plan.takes_items:
+        return "events" if any("occurred_at" in (row.members or ()) for row in seen.rows[:20]) else "customers"
+    events = guess.guess(seen.sample, event=None, zone=settings.zone)
+    own = {column for column, target in guess.guess_customers(seen.sample).items() if target.kind in _OWN_TIMES}
+    for column, target in events.items():
+        if target.kind in {"amount", "message_id"} or (target.kind == "occurred_at" and column not in own):
+            return "events"
+    return "customers"
 
 
 def _first(rows: Iterable[Row]) -> list[Row]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from zoneinfo import ZoneInfo
 
 from zhike.customers.identities import mask
 from zhike.events.schemas import CheckedEvent
 from zhike.money import to_major
 from zhike.platform import Platform
-from zhike_imports.run import batches, people
+from zhike_imports.run import people
+from zhike_imports.run.batches import read
 from zhike_imports.schemas import Batch, Plan, Preview, Run
 from zhike_imports.service import checked_types, store
 
@@ -45,25 +47,41 @@ FROM import_change AS c WHERE import_id = $1
 
 
 async def preview(
-    platform: Platform, plan: Plan, *, on_progress: Callable[[int], None] = lambda position: None
+    platform: Platform,
+    plan: Plan,
+    *,
+    on_progress: Callable[[int, Preview], Awaitable[None]] | None = None,
+    batches: int | None = None,
 ) -> Preview:
-    """Read a whole file as an import would, and write nothing.
+    """Read a file as an import would, and write nothing.
 
     Args:
         platform: The process's platform.
         plan: The import.
-        on_progress: Called with the bytes read so far after each batch.
+        on_progress: Called after each batch with the bytes read and what was found so far.
+        batches: How many batches of up to 2,000 rows are read; the whole file when absent.
     """
     result = Preview()
     types, whom = await checked_types(platform, plan), await people.load(platform)
     compare = _count_events if plan.options.kind == "events" else _count_customers
-    for batch in batches.read(plan, platform.settings, types=types, people=whom):
-        result.rows += len(batch.rows)
-        _show(result, batch, platform.settings.zone)
-        await compare(platform, batch, result)
-        result.rejected += len(batch.rejected)
-        on_progress(batch.position)
+    reader = read(plan, platform.settings, types=types, people=whom)
+    try:
+        while batches is None or (batches := batches - 1) >= 0:
+            if (batch := await asyncio.to_thread(_next, reader)) is None:
+                break
+            result.rows += len(batch.rows)
+            await compare(platform, batch, result)
+            _show(result, batch, platform.settings.zone)
+            result.rejected += len(batch.rejected)
+            if on_progress is not None:
+                await on_progress(batch.position, result)
+    finally:
+        reader.close()
     return result
+
+
+def _next(reader: Generator[Batch, None, None]) -> Batch | None:
+    return next(reader, None)
 
 
 def drawn(table: Sequence[Sequence[str]]) -> str:
@@ -118,6 +136,10 @@ def _show(result: Preview, batch: Batch, zone: ZoneInfo) -> None:
         result.table.append(["row", "name", "occurred_at", "identities", "amount", "traits", "properties"])
     for event in batch.events[: SHOWN_ROWS + 1 - len(result.table)]:
         result.table.append([str(batch.rows[event.index].number), *_cells(event, zone)])
+    for rejection in batch.rejected:
+        row = batch.rows[rejection.index]
+        rows, first, why = result.groups.get(rejection.code, (0, row, rejection))
+        result.groups[rejection.code] = (rows + 1, first, why)
     for rejection in batch.rejected[: SHOWN_REJECTED - len(result.reasons)]:
         result.reasons.append((batch.rows[rejection.index], rejection))
 

@@ -5,27 +5,78 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Protocol
 
 from zhike.errors import Refused
 from zhike.events.schemas import Rejection
-from zhike.i18n import text
+from zhike.i18n import Text, text
 from zhike_imports.columns.vocabulary import REJECT_COLUMNS
 from zhike_imports.files.readers import Row
+
+if TYPE_CHECKING:
+    from zhike.orm import Connection
 
 # Excel takes UTF-8 for Chinese only behind this mark.
 _ENCODING = "utf-8-sig"
 # What csv.reader takes at most in one value.
 _LONGEST = 131_072
+# Numbers, and texts as Excel's ="00123", are none: an import reads them as they are.
+_FORMULA = re.compile(r"""[\t\r\n]*(?:=(?!"[^"]*"\Z)|@|[+-](?![\d\s.,-]*\Z))""")
+
+
+class Rejects(Protocol):
+    """Where a run puts the rows that it sets aside."""
+
+    def go_on_after(self, row: int) -> None:
+        """Keep what was put there about rows up to `row`, and drop what was beyond."""
+
+    def place(self) -> int:
+        """Return where it stands, for `rewind`."""
+
+    def rewind(self, place: int) -> None:
+        """Forget what was put there since `place` was returned."""
+
+    async def put(
+        self, connection: Connection, import_id: int, rows: Sequence[Row], rejected: Sequence[Rejection]
+    ) -> None:
+        """Put rejected rows there, in the transaction that counts them.
+
+        Args:
+            connection: In that transaction.
+            import_id: The import.
+            rows: The rows of a batch.
+            rejected: Why some are set aside; `index` is a place in `rows`.
+        """
+
+
+def told(rows: Sequence[Row], rejected: Sequence[Rejection]) -> Iterator[tuple[int, int, str, Text, list[str]]]:
+    """Return number, line, code, reason and original cells of each rejected row of a batch."""
+    for rejection in sorted(rejected, key=lambda each: each.index):
+        row = rows[rejection.index]
+        yield row.number, row.line, rejection.code, rejection.message, row.cells
+
+
+def columns(header: Sequence[str]) -> tuple[list[str], frozenset[int]]:
+    """Return the names of original columns, and the places of those that an earlier run has put in front."""
+    names = list(header) or ["zhike_original"]
+    left_out = frozenset(index for index, name in enumerate(names) if name in REJECT_COLUMNS)
+    return [name for index, name in enumerate(names) if index not in left_out], left_out
+
+
+def kept(cells: Sequence[str], left_out: frozenset[int]) -> list[str]:
+    """Return the cells of a row that are written, none longer than a CSV reader takes, and none a formula."""
+    written = (cell[:_LONGEST] for place, cell in enumerate(cells) if place not in left_out)
+    return ["'" + cell if _FORMULA.match(cell) else cell for cell in written]
 
 
 class RejectFile:
     """A CSV file that exists only once a row was rejected.
 
-    Values are written exactly as they stood, for the mended file is meant to be imported again: a value that
-    begins with `=` is not disarmed, so a spreadsheet may take it for a formula.
+    Values are written as they stood, for the mended file is meant to be imported again. What a spreadsheet would take
+    for a formula has a `'` in front, as in our exports, which an import takes away again.
 
     Args:
         path: Where it is written; what stands there from another run is replaced.
@@ -35,8 +86,7 @@ class RejectFile:
 
     def __init__(self, path: Path, header: Sequence[str], locale: str) -> None:
         self.path = path
-        self._header = list(header) or ["zhike_original"]
-        self._left_out = {index for index, name in enumerate(self._header) if name in REJECT_COLUMNS}
+        self._names, self._left_out = columns(header)
         self._locale = locale
         self._file: IO[str] | None = None
         if not os.access(path.parent, os.W_OK):
@@ -67,13 +117,10 @@ class RejectFile:
         with self.path.open(encoding=_ENCODING, errors="replace") as old:
             return old.readline(200).startswith(",".join(REJECT_COLUMNS))
 
-    def write(self, rows: Sequence[Row], rejected: Sequence[Rejection]) -> None:
-        """Add rejected rows and hand them to the operating system.
-
-        Args:
-            rows: The rows of a batch.
-            rejected: Why some are set aside; `index` is a place in `rows`.
-        """
+    async def put(
+        self, connection: Connection, import_id: int, rows: Sequence[Row], rejected: Sequence[Rejection]
+    ) -> None:
+        """Add rejected rows and hand them to the operating system."""
         if not rejected:
             return
         try:
@@ -83,10 +130,8 @@ class RejectFile:
 
     def _write(self, file: IO[str], rows: Sequence[Row], rejected: Sequence[Rejection]) -> None:
         writer = csv.writer(file)
-        for rejection in sorted(rejected, key=lambda each: each.index):
-            row = rows[rejection.index]
-            cells = [cell[:_LONGEST] for place, cell in enumerate(row.cells) if place not in self._left_out]
-            writer.writerow([row.number, row.line, rejection.code, rejection.message.render(self._locale), *cells])
+        for number, line, code, reason, cells in told(rows, rejected):
+            writer.writerow([number, line, code, reason.render(self._locale), *kept(cells, self._left_out)])
         file.flush()
 
     def place(self) -> int:
@@ -118,6 +163,5 @@ class RejectFile:
 
     def _write_header(self, file: IO[str]) -> None:
         file.write("\ufeff")
-        columns = [name for place, name in enumerate(self._header) if place not in self._left_out]
-        csv.writer(file).writerow([*REJECT_COLUMNS, *columns])
+        csv.writer(file).writerow([*REJECT_COLUMNS, *self._names])
         file.flush()

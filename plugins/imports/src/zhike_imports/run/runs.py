@@ -29,12 +29,13 @@ async def begin(db: Database, plan: Plan) -> Run:
         db: The database.
         plan: The import.
     """
+    actor = Actor.command("import")
     signature = msgspec.json.encode(plan.signature()).decode()
     async with db.transaction() as connection:
         found = await connection.fetchrow(
             """SELECT id, rows_done, accepted, duplicate, rejected FROM imports_run
                WHERE kind = $1 AND sha256 = $2 AND options = $3::jsonb AND finished_at IS NULL
-                 AND undo_started_at IS NULL
+                 AND undo_started_at IS NULL AND file_id IS NULL
                ORDER BY id DESC LIMIT 1""",
             plan.options.kind,
             plan.found.sha256,
@@ -42,18 +43,20 @@ async def begin(db: Database, plan: Plan) -> Run:
         )
         if found is None:
             found = await connection.fetchrow(
-                """INSERT INTO imports_run (kind, file_name, sha256, options, started_at)
-                   VALUES ($1, $2, $3, $4::jsonb, $5)
+                """INSERT INTO imports_run (kind, file_name, sha256, options, started_at, started_by, bytes_total)
+                   VALUES ($1, $2, $3, $4::jsonb, $5, $6, $7)
                    RETURNING id, rows_done, accepted, duplicate, rejected""",
                 plan.options.kind,
                 plan.found.path.name,
                 plan.found.sha256,
                 signature,
                 clock.now(),
+                actor.origin,
+                plan.found.size,
             )
             assert found is not None  # noqa: S101  # INSERT … RETURNING gives its row
             details: dict[str, Any] = {"file": plan.found.path.name, "sha256": plan.found.sha256}
-            await audit.record(connection, Actor.command("import"), "import.start", f"import:{found['id']}", details)
+            await audit.record(connection, actor, "import.start", f"import:{found['id']}", details)
     return Run(**dict(found))
 
 
@@ -61,16 +64,16 @@ async def reload(db: Database, run: Run) -> Run:
     """Return a run as it is stored now.
 
     Raises:
-        Refused: If somebody has begun to undo it.
+        Refused: If somebody has cancelled it, deleted its job, or begun to undo it.
     """
     async with db.connection() as connection:
         found = await connection.fetchrow(
             """SELECT id, rows_done, accepted, duplicate, rejected FROM imports_run
-               WHERE id = $1 AND undo_started_at IS NULL""",
+               WHERE id = $1 AND undo_started_at IS NULL AND cancelled_at IS NULL AND failure IS NULL""",
             run.id,
         )
     if found is None:
-        raise Refused(text("the import {id} is being undone", id=run.id))
+        raise Refused(text("the import {id} was cancelled, or is being undone", id=run.id))
     return Run(**dict(found))
 
 
@@ -79,6 +82,7 @@ async def advance(
     run: Run,
     rows_done: int,
     *,
+    position: int,
     accepted: int,
     duplicate: int,
     rejected: int,
@@ -89,6 +93,7 @@ async def advance(
         connection: The transaction's.
         run: The run as last seen.
         rows_done: Number of the batch's last row.
+        position: Bytes of the file read up to it.
         accepted: Rows stored.
         duplicate: Rows known before.
         rejected: Rows set aside.
@@ -98,8 +103,10 @@ async def advance(
     """
     found = await connection.fetchrow(
         """UPDATE imports_run SET rows_done = $3, accepted = accepted + $4, duplicate = duplicate + $5,
-               rejected = rejected + $6
-           WHERE id = $1 AND rows_done = $2 AND undo_started_at IS NULL
+               rejected = rejected + $6,
+               bytes_done = $7
+           WHERE id = $1 AND rows_done = $2 AND undo_started_at IS NULL AND cancelled_at IS NULL
+             AND failure IS NULL
            RETURNING id, rows_done, accepted, duplicate, rejected""",
         run.id,
         run.rows_done,
@@ -107,6 +114,7 @@ async def advance(
         accepted,
         duplicate,
         rejected,
+        position,
     )
     if found is None:
         raise Overtaken

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from zhike import clock
 from zhike.access import audit
-from zhike.contracts import Job, JobItem
 from zhike.errors import Conflict, NotFound, Unavailable
 from zhike.events.sql import REWRITTEN
 from zhike.events.undo import Undone, count, step
@@ -27,7 +26,7 @@ JOB = "imports.undo"
 ROWS = 10_000
 RETRY_SECONDS = 60.0
 
-_RUN = "SELECT id, undo_started_at, undone_at FROM imports_run WHERE id = $1 FOR UPDATE"
+_RUN = "SELECT id, undo_started_at, undone_at FROM imports_run WHERE id = $1 AND NOT dry_run FOR UPDATE"
 _BEGIN = "UPDATE imports_run SET undo_started_at = $2, finished_at = coalesce(finished_at, $2) WHERE id = $1"
 # Counted with each chunk, so that a run of several processes counts nothing twice.
 _COUNT = "UPDATE imports_run SET undone = $2::jsonb WHERE id = $1"
@@ -145,14 +144,3 @@ async def _undoable(connection: Connection, import_id: int) -> bool:
     if row["undone_at"] is not None:
         raise Conflict(text("the import {id} is undone already", id=import_id))
     return row["undo_started_at"] is not None
-
-
-async def run(items: Sequence[JobItem], platform: Platform) -> Any:
-    """Carry out an undo that was asked for by the API."""
-    for item in items:
-        await carry_out(platform, item.payload.import_id, origin=item.origin)
-
-
-JOBS = [
-    Job(name=JOB, run=run, payload=ToUndo, external=True, timeout=3600.0, attempts=1000, label=text("Undo an import"))
-]

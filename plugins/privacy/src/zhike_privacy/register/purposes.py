@@ -8,17 +8,18 @@ import msgspec
 from msgspec import UNSET
 
 from zhike.access import audit
-from zhike.api import Page, PageQuery
+from zhike.access.paging import paged
+from zhike.api import Call, Page, PageQuery
 from zhike.errors import Conflict, NotFound
 from zhike.i18n import text
-from zhike.ids import decode_cursor, encode_cursor
+from zhike.serving import changed
 from zhike_privacy.register.purpose import NewPurpose, Purpose, PurposeChange, Version
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
     from zhike.access.actor import Actor
-    from zhike.orm import Connection, Database
+    from zhike.orm import Connection
     from zhike.work import Work
 
 _COLUMNS = "key, name, legal_basis, separate, events, retention_days, texts::text, created_at, archived_at"
@@ -35,13 +36,9 @@ WHERE key = $1
 """
 
 
-async def list_(db: Database, query: PageQuery, key: bytes) -> Page[Purpose]:
-    """Return a page of purposes, by key."""
-    after = "" if query.cursor is None else decode_cursor(query.cursor, key, str, scope="purposes")
-    async with db.connection() as connection:
-        rows = await connection.fetch(_LIST, after, query.size + 1)
-    items = [_purpose(row) for row in rows[: query.size]]
-    return Page(items, encode_cursor(items[-1].key, key, scope="purposes") if len(rows) > query.size else None)
+async def list_purposes(call: Call, query: PageQuery) -> Page[Purpose]:
+    """List purposes, by key."""
+    return await paged(call, query, "purposes", _LIST, _purpose, first="", by="key")
 
 
 async def get(connection: Connection, purpose: str, *, lock: bool = False) -> Purpose:
@@ -71,22 +68,20 @@ async def create(work: Work, actor: Actor, new: NewPurpose) -> Purpose:
     return purpose
 
 
-async def change(work: Work, actor: Actor, key: str, changed: PurposeChange) -> Purpose:
+async def change(work: Work, actor: Actor, change: PurposeChange, *, purpose_key: str) -> Purpose:
     """Change a purpose; a new text becomes its newest version.
 
     Raises:
         NotFound: If there is none.
     """
-    old = await get(work.connection, key, lock=True)
-    given = {name: value for name, value in msgspec.structs.asdict(changed).items() if value is not UNSET}
-    fields = dict(given)
-    if (words := fields.pop("text", None)) is not None:
-        fields["texts"] = [*old.texts, Version(len(old.texts) + 1, words, work.now)]
-    if "archived" in fields:
-        fields["archived_at"] = (old.archived_at or work.now) if fields.pop("archived") else None
-    new = msgspec.structs.replace(old, **fields)
+    old = await get(work.connection, purpose_key, lock=True)
+    said = None if change.text is UNSET else change.text
+    new, given = changed(old, msgspec.structs.replace(change, text=UNSET), work.now)
+    if said is not None:
+        given["text"] = said
+        new = msgspec.structs.replace(new, texts=[*old.texts, Version(len(old.texts) + 1, said, work.now)])
     await work.connection.execute(_UPDATE, *_values(new), new.archived_at)
-    await audit.record(work.connection, actor, "purpose.change", f"purpose:{key}", given)
+    await audit.record(work.connection, actor, "purpose.change", f"purpose:{purpose_key}", given)
     return new
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
 from zhike import clock
 from zhike.access import audit
+from zhike.access.paging import paged
 from zhike.access.scope import visible_customers
-from zhike.api import Page
+from zhike.api import MAX_ID, Call, Page
 from zhike.customers import service as customers
 from zhike.errors import NotFound
 from zhike.i18n import text
-from zhike.ids import decode_cursor, encode_cursor
 from zhike.tasks.due import after_working_time
 from zhike_privacy.register.instants import past
 from zhike_privacy.register.request import NewRequest, Request, RequestChange, RequestFacts, RequestsQuery
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from zhike.access.actor import Actor
-    from zhike.orm import Database
     from zhike.work import Work
 
 DEADLINE = "P15D"
@@ -32,7 +32,7 @@ DEADLINE = "P15D"
 _SEEN = "(r.customer_id IS NULL OR EXISTS (SELECT FROM customer AS c WHERE c.id = r.customer_id AND {visible}))"
 _LIST = f"""
 SELECT r.* FROM privacy_request AS r
-WHERE r.id < $1 AND ($2::text IS NULL OR r.state = $2) AND {_SEEN} ORDER BY r.id DESC LIMIT $3
+WHERE r.id < $1 AND ($3::text IS NULL OR r.state = $3) AND {_SEEN} ORDER BY r.id DESC LIMIT $2
 """
 _ONE = f"SELECT r.* FROM privacy_request AS r WHERE r.id = $1 AND {_SEEN} FOR UPDATE OF r"
 _INSERT = """
@@ -42,15 +42,13 @@ RETURNING *
 _UPDATE = "UPDATE privacy_request SET state = $2, note = $3, closed_at = $4 WHERE id = $1 RETURNING *"
 
 
-async def list_(db: Database, actor: Actor, query: RequestsQuery, key: bytes) -> Page[Request]:
-    """Return a page of the requests that `actor` sees, the newest first."""
-    scope = f"requests:{query.state}"
-    before = 2**63 - 1 if query.cursor is None else decode_cursor(query.cursor, key, int, scope=scope)
-    statement = _LIST.format(visible=visible_customers(actor, "c", "privacy.read"))
-    async with db.connection() as connection:
-        rows = await connection.fetch(statement, before, query.state, query.size + 1)
-    items = [_request(row, clock.now()) for row in rows[: query.size]]
-    return Page(items, encode_cursor(items[-1].id, key, scope=scope) if len(rows) > query.size else None)
+async def list_person_requests(call: Call, query: RequestsQuery) -> Page[Request]:
+    """List what persons whom the actor sees have asked for, the newest first."""
+    statement, make = (
+        _LIST.format(visible=visible_customers(call.actor, "c", "privacy.read")),
+        partial(_request, now=clock.now()),
+    )
+    return await paged(call, query, f"requests:{query.state}", statement, make, query.state, first=MAX_ID)
 
 
 async def create(work: Work, actor: Actor, new: NewRequest) -> Request:
@@ -70,7 +68,7 @@ async def create(work: Work, actor: Actor, new: NewRequest) -> Request:
     return await _noted(work, actor, _request(row, work.now), "opened")
 
 
-async def change(work: Work, actor: Actor, request_id: int, changed: RequestChange) -> Request:
+async def change(work: Work, actor: Actor, changed: RequestChange, *, request_id: int) -> Request:
     """Note what has become of a request.
 
     Raises:
