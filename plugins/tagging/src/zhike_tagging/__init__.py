@@ -1,0 +1,1 @@
+"""Tagging: groups of tags, given by hand or by rule, each with its history and why."""

@@ -1,0 +1,1 @@
+"""What tagging brings along besides presets: what it adds to the sample company."""
