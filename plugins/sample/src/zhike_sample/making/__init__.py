@@ -1,0 +1,1 @@
+"""Makes the company through the same services as everybody uses."""

@@ -1,0 +1,1 @@
+"""The story of the company: who came when, what they looked at, bought and said."""

@@ -1,0 +1,1 @@
+"""What the sample company is made of; nobody and nothing in it exists."""
