@@ -103,6 +103,15 @@ class TestRows:
     async def test_n1_types_five_sorts_of_queries(self, stage: Stage) -> None:
         await measure(stage, "N1", list(search.VARIANTS))
 
+    @pytest.mark.heavy
+    async def test_w2_asks_for_a_page_and_each_of_its_parts(self, stage: Stage) -> None:
+        measured = await ROWS["W2"](stage)
+        variants = [variant for variant, _ in measured]
+        assert variants[:1] == ["the page"]
+        assert {"timeline", "panels/pages.browsing"} < set(variants)
+        assert all(row.pairs == PAIRS and min(row.product, row.limit) > 0 for _, row in measured)
+
+    @pytest.mark.heavy
     async def test_s3_compares_few_with_all(self, stage: Stage) -> None:
         await measure(stage, "S3a", list(changed.TOTALS))
         await measure(stage, "S3b", list(changed.EVENTS))
@@ -110,6 +119,7 @@ class TestRows:
             stored = await connection.fetchval("SELECT count(*) FROM event WHERE behaviour")
             assert await connection.fetchval("SELECT sum(count) FROM customer_event_stat WHERE name = '*'") == stored
 
+    @pytest.mark.heavy
     async def test_s1_and_s2_ask_every_measure_over_every_window(
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:

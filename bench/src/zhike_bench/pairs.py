@@ -34,3 +34,23 @@ async def interleave(identifier: str, scale: float, pairs: int, product: Leg, li
             products.append(figures["product"])
             limits.append(figures["limit"])
     return judge(identifier, scale, ratios, middle(products), middle(limits))
+
+
+async def together(
+    identifier: str, scale: float, pairs: int, both: Callable[[], Awaitable[tuple[float, float]]]
+) -> Row:
+    """Return the row of two sides that take turns within each pair, after one pair that does not count.
+
+    Args:
+        identifier: A key of `bars.BARS`.
+        scale: The run's scale.
+        pairs: How many pairs count.
+        both: Runs a pair and returns the product's figure and the limit's.
+    """
+    measured = []
+    for _ in range(pairs + 1):
+        gc.collect()
+        measured.append(await both())
+    products, limits = zip(*measured[1:], strict=True)
+    ratios = [product / limit for product, limit in measured[1:]]
+    return judge(identifier, scale, ratios, middle(list(products)), middle(list(limits)))

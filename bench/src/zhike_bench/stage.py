@@ -25,6 +25,8 @@ from zhike_limits import sql
 from zhike_limits.events import Load
 
 LIMITS = "zhike_limits"
+# Positions of the log begin at one again: consumers that stood further on would take nothing from it.
+_ANEW = "TRUNCATE consumer, consumer_cursor, consumer_attempt CASCADE"
 _TYPES = "INSERT INTO event_type SELECT DISTINCT name, behaviour FROM event ON CONFLICT DO NOTHING"
 _TOTALS = """
 INSERT INTO customer_event_stat (customer_id, name, currency, count, sum, first_at, last_at)
@@ -150,7 +152,7 @@ class Stage:
             async with _owner(one) as connection:
                 await _refill(connection, self.events, self.customers)
         async with _owner(url) as connection:
-            for statement in _TYPES, _TOTALS, "VACUUM (ANALYZE) event_type, customer_event_stat":
+            for statement in _ANEW, _TYPES, _TOTALS, "VACUUM (ANALYZE) event_type, customer_event_stat":
                 await connection.execute(statement)
         self._history = True
 

@@ -13,11 +13,13 @@ from zhike_bench.rows import (
     log,
     memory,
     merges,
+    pages,
     pipeline,
     queue,
     reads,
     search,
     start,
+    tagging,
 )
 from zhike_bench.stage import Stage
 
@@ -53,6 +55,11 @@ ROWS: dict[str, Callable[[Stage], Awaitable[Measured]]] = {
     "S2": everybody.s2,
     "S3a": changed.s3a,
     "S3b": changed.s3b,
+    "G1": tagging.g1,
+    "G2": tagging.g2,
+    "W1": pages.w1,
+    "W2": pages.w2,
+    "W3": pages.w3,
     "I11": bringing.i11,  # after all that asks about customers, of whom it makes as many again
     "E1": start.e1,
     "E2": start.e2,

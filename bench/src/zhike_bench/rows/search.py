@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from functools import partial
 
 from zhike.access.actor import Actor
 from zhike.customers import service
@@ -13,7 +12,7 @@ from zhike.customers.search import index
 from zhike.customers.search.pinyin import readings
 from zhike.orm import Database
 from zhike_bench.bars import Row, middle
-from zhike_bench.pairs import interleave
+from zhike_bench.pairs import together
 from zhike_bench.rows.queue import quantile
 from zhike_bench.stage import Stage
 
@@ -48,8 +47,6 @@ VARIANTS: dict[str, Callable[[str, random.Random], str]] = {
 }
 """What is typed to find somebody of that name."""
 
-_Pairs = dict[int, list[float]]
-
 
 async def n1(stage: Stage) -> list[tuple[str, Row]]:
     """The 95th percentile of `GET /customers?q=` at the service, access included, page by page of 50.
@@ -67,16 +64,11 @@ async def n1(stage: Stage) -> list[tuple[str, Row]]:
         longest = [name for name in rng.choices(named, k=3 * QUERIES) if variant != "three" or len(name) == 3]
         queries = [typed(name, rng) for name in longest][: stage.leg(QUERIES)]
 
-        pairs: _Pairs = {}
+        async def both(queries: list[str] = queries) -> tuple[float, float]:
+            searched, asked = zip(*[await _by_turns(db, actor, q) for q in queries], strict=True)
+            return quantile(searched, 0.95), quantile(asked, 0.95)
 
-        async def leg(number: int, side: int, queries: list[str] = queries, pairs: _Pairs = pairs) -> float:
-            if number not in pairs:
-                taken = [await _by_turns(db, actor, q) for q in queries]
-                pairs[number] = [quantile(list(one), 0.95) for one in zip(*taken, strict=True)]
-            return pairs[number][side]
-
-        row = await interleave("N1", stage.scale, stage.pairs, partial(leg, side=0), partial(leg, side=1))
-        measured.append((variant, row))
+        measured.append((variant, await together("N1", stage.scale, stage.pairs, both)))
     return measured
 
 
