@@ -2,11 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PYTEST_WORKERS ?= 2
+# For two cores: a third of the time, tests wait for processes that they have started.
+PYTEST_WORKERS ?= 3
 PROJECTS = core/pyproject.toml $(wildcard $(addsuffix /*/pyproject.toml,plugins contrib_connectors themes)) bench/pyproject.toml
 
+unexport PYTHONDONTWRITEBYTECODE  # else each process that tests start would compile everything again
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults lint types imports bench docs check constraints clean
+.PHONY: help setup demo test browser faults lint types imports bench docs check constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +28,10 @@ demo: setup ## start Zhike on a sample company
 	$(BIN)/zhike demo
 
 test: setup ## run the tests on the embedded database, but for the heaviest, which CI runs
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m "not heavy"
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m "not heavy and not browser"
+
+browser: setup ## look at every page of the sample company in Debian's Chromium
+	$(BIN)/python -m pytest tests/browser -n $(PYTEST_WORKERS) --dist loadgroup
 
 faults: setup ## run the fault tests at full size
 	ZHIKE_FAULT_SCALE=1 $(BIN)/python -m pytest -m faults -s --timeout 1800

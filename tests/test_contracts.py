@@ -11,10 +11,22 @@ import msgspec
 MODULES = (
     *("api", "clock", "commands", "contracts", "errors", "hooks", "hookspecs", "http", "i18n", "ids", "money", "orm"),
     *("platform", "registry", "secrets", "settings", "testing.plugin", "vault", "wire", "work"),
-    *("calendar.service", "calendar.working", "conditions.service", "tasks.service"),
+    *("calendar.service", "calendar.working", "conditions.service", "config.service", "desk.notices", "desk.progress"),
+    *("files.service", "tasks.service", "ui", "ui.forms", "ui.tables"),
 )
 # Constants do not say where they come from.
-IMPORTED = {"T", "TYPE_CHECKING", "UTC", "annotations", "CONDITIONS_COUNT", "TASKS_WRITE"}
+IMPORTED = {
+    *("S", "Struct", "T", "TYPE_CHECKING", "UTC", "annotations"),
+    *(
+        "CONDITIONS_COUNT",
+        "JOBS_MANAGE",
+        "JOBS_READ",
+        "desk.notices.MAX_ID",
+        "desk.progress.MAX_ID",
+        "ROLES",
+        "TASKS_WRITE",
+    ),
+}
 SNAPSHOT = Path(__file__).parent / "public_api.txt"
 
 
@@ -26,7 +38,7 @@ def surface() -> list[str]:
         for name, value in sorted(vars(module).items()):
             home = getattr(value, "__module__", module.__name__)
             own = f"{home}.".startswith(f"{module.__name__}.") or hasattr(value, "zhike_meta")
-            if name.startswith("_") or name in IMPORTED or inspect.ismodule(value) or not own:
+            if name.startswith("_") or {name, f"{short}.{name}"} & IMPORTED or inspect.ismodule(value) or not own:
                 continue
             fields = ""
             if isinstance(value, type) and issubclass(value, msgspec.Struct):

@@ -56,13 +56,15 @@ def calls_in(path: Path) -> Iterator[tuple[str, str, set[str]]]:
 
 
 def implemented_in(paths: list[Path]) -> set[str]:
-    """Return the hooks that functions marked by `hookimpl` implement."""
+    """Return the hooks that functions marked by `hookimpl`, and names that `registers` gives, implement."""
     found = set()
     for node in (node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             marks = [one.func if isinstance(one, ast.Call) else one for one in node.decorator_list]
             if any("hookimpl" in {getattr(mark, "id", None), getattr(mark, "attr", None)} for mark in marks):
                 found.add(node.name)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("registers("):
+            found |= {ast.unparse(target) for target in node.targets}
     return found
 
 

@@ -242,13 +242,15 @@ def about_customers(platform: Platform) -> Iterator[tuple[Route, Shape]]:
 
 
 async def test_customers_out_of_scope_are_as_if_they_were_not_there(platform: Platform, ask: Asker) -> None:
-    every: list[str] = sorted(platform.registry.permissions)
     found, hidden, told = set(), 0, []
     for scope, seen in SEEN.items():
+        every: dict[str, Scope] = {
+            key: "all" if each.whole else scope for key, each in platform.registry.permissions.items()
+        }
         await own_roles.create(
             platform.db,
             OPERATOR,
-            own_roles.NewRole(name=scope, label=scope, permissions=dict.fromkeys(every, scope)),
+            own_roles.NewRole(name=scope, label=scope, permissions=every),
             platform.directory,
         )
         there = await world(platform, scope)

@@ -17,7 +17,7 @@ PLUGIN = {
     *("pages.py", "jobs.py", "conditions.py", "actions.py", "command.py", "piccolo_app.py"),
 }
 CONNECTOR = {"__init__.py", "py.typed", "plugin.py", "client.py", "mapping.py", "config.py", "fake.py"}
-FOLDERS = {"piccolo_migrations", "templates", "static", "locale"}
+FOLDERS = {"piccolo_migrations", "templates", "static", "locale", "data"}
 # What a distribution below plugins/ is that need not look like a plugin.
 PROVIDERS = {"zhike_embedded": "provides the core's database and implements no hook"}
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -63,9 +63,9 @@ def test_the_median_module_is_short() -> None:
 
 
 def test_the_core_stays_within_its_budget() -> None:
-    # zhike.testing is what tests are made of, and runs nowhere else. The figure is explained in docs/decisions/0004.
+    # zhike.testing is what tests are made of, and runs nowhere else. The figure is explained in docs/decisions/0005.
     counted = [path for path in MODULES if CORE in path.parents and CORE / "testing" not in path.parents]
-    assert sum(code_lines(path) for path in counted) <= 22_000
+    assert sum(code_lines(path) for path in counted) <= 35_000
 
 
 def test_the_tools_know_every_package() -> None:
@@ -139,6 +139,7 @@ def test_every_plugin_has_the_same_file_names(group: str) -> None:
         ("src/zhike_tags/rules/words.py", True),
         ("src/zhike_tags/templates/tags/list.html", True),
         ("src/zhike_tags/locale/zh_CN/LC_MESSAGES/zhike_tags.po", True),
+        ("src/zhike_tags/data/presets.json", True),
         ("setup.cfg", False),
         ("src/tags.py", False),
         ("src/zhike_other/plugin.py", False),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import functools
 import string
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
+from jinja2 import Environment, nodes
 
 from workspace import modules_of, packages
 from zhike import i18n
@@ -16,15 +18,57 @@ from zhike.i18n import LOCALES, Text, pick_locale
 
 
 def messages(package: Path) -> dict[str, str]:
-    """Return every literal message id given to `text(...)`, with the module that gives it."""
+    """Return every literal message id in a package, with the file that gives it."""
     found = {}
     for path in modules_of(package):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "text":
-                if isinstance(node.args[0], ast.Constant):
-                    found[node.args[0].value] = path.name
-                else:
-                    pytest.fail(f"{path.name}:{node.lineno}: text() takes a literal message id")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        named = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                for msgid in messages_of(node, path, named):
+                    found[msgid] = path.name
+    for path in package.rglob("templates/**/*.html"):
+        for call in Environment(extensions=["jinja2.ext.do"]).parse(path.read_text("utf-8")).find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name == "_":
+                if not isinstance(call.args[0], nodes.Const):
+                    pytest.fail(f"{path.name}:{call.lineno}: _() takes a literal message id")
+                found[call.args[0].value] = path.name
+    return found
+
+
+def messages_of(call: ast.Call, path: Path, constants: Mapping[str, ast.expr]) -> Iterator[str]:
+    """Return the message ids of a call: of `text`, or of `asked`, which describes a field of a form.
+
+    Options of a field may be a constant of their module.
+    """
+    name = getattr(call.func, "id", "")
+    given = call.args[:1] if name in {"text", "asked"} else []
+    if name == "asked":
+        named = {keyword.arg: keyword.value for keyword in call.keywords}
+        given += [named[each] for each in ("help", "placeholder") if each in named]
+        options = named.get("options", ast.Constant(None))
+        if isinstance(options, ast.Name):
+            options = constants.get(options.id, options)
+        given += labels(options)
+    for each in given:
+        if not isinstance(each, ast.Constant):
+            pytest.fail(f"{path.name}:{call.lineno}: {name}() takes literal message ids")
+        yield str(each.value)
+
+
+def labels(options: ast.expr) -> list[ast.expr]:
+    """Return the values of a dictionary, and of those that are unfolded in it."""
+    if not isinstance(options, ast.Dict):
+        return [] if isinstance(options, ast.Constant) and options.value is None else [options]
+    found = []
+    for key, value in zip(options.keys, options.values, strict=True):
+        found += [value] if key is not None else labels(value)
     return found
 
 
