@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 
 import pytest
 
@@ -153,6 +154,34 @@ async def test_a_job_that_is_killed_goes_on_where_it_was(api, geng, platform, tr
     assert left[-1] < left[0]
     assert await traces() == set()
     await run_until_idle()
+
+
+async def test_a_row_that_changes_at_that_moment_is_erased_too(
+    api, geng, platform, traces, monkeypatch, run_until_idle
+):
+    real, begun, changing = erasing.erase_rows, asyncio.Event(), []
+
+    async def change():
+        """Change the task, and commit once the erasure waits for it."""
+        waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid)"
+        async with platform.db.transaction() as connection:
+            await connection.execute("UPDATE task SET priority = 3 WHERE customer_id = $1", geng)
+            begun.set()
+            while not await connection.fetchval(waits):  # noqa: ASYNC110  # nobody tells us
+                await asyncio.sleep(0.01)
+
+    async def erase_rows(connection, customers):
+        if not changing:
+            changing.append(asyncio.create_task(change(), context=contextvars.Context()))
+            await begun.wait()
+        return await real(connection, customers)
+
+    monkeypatch.setattr(erasing, "erase_rows", erase_rows)
+    number = await api.erase(geng)
+    await run_until_idle()
+    await asyncio.gather(*changing)
+    assert await api.state(number) == "done"
+    assert await traces() == set()
 
 
 async def test_an_erasure_waits_for_no_job_that_moves_events(api, geng, platform, monkeypatch, run_until_idle):
