@@ -27,9 +27,11 @@ from zhike.errors import Forbidden
 from zhike.files import service as files
 from zhike.jobs.worker import JobWorker
 from zhike.platform import Platform
+from zhike_imports import service
 from zhike_imports.run import uploads
+from zhike_imports.run.rejects import Rejects
 from zhike_imports.run.uploads import store
-from zhike_imports.schemas import MANAGE
+from zhike_imports.schemas import MANAGE, Batch, Run
 
 RunUntilIdle = Callable[..., Awaitable[None]]
 ACTOR = Actor.command("test")
@@ -233,7 +235,21 @@ async def test_sent_again_while_the_first_one_ends_it_is_begun_once_or_anew(wiza
     assert {each for ids in begun for each in ids} == stored
 
 
-async def test_one_that_is_cancelled_ends_and_can_be_undone(wizard: Wizard) -> None:
+@pytest.fixture
+def held_back(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Keeps an import of 5,003 rows from storing its last batch until this is set, however late that is."""
+    released, store_batch = asyncio.Event(), service._store
+
+    async def hold(platform: Platform, current: Run, batch: Batch, rejects: Rejects) -> Run:
+        if batch.last == 5_003:
+            await released.wait()
+        return await store_batch(platform, current, batch, rejects)
+
+    monkeypatch.setattr(service, "_store", hold)
+    return released
+
+
+async def test_one_that_is_cancelled_ends_and_can_be_undone(wizard: Wizard, held_back: asyncio.Event) -> None:
     rows = "".join(f"C{n},客户{n},,\n" for n in range(5_000))
     file_id = await wizard.upload(PEOPLE + rows)
     begun = await wizard("POST", "", file_id=file_id, kind="customers")
@@ -241,6 +257,7 @@ async def test_one_that_is_cancelled_ends_and_can_be_undone(wizard: Wizard) -> N
     while (await wizard("GET", f"/{begun['id']}"))["rows_done"] == 0:
         pass
     assert (await wizard("POST", f"/{begun['id']}/cancel"))["state"] == "cancelled"
+    held_back.set()
     await task
     ended = await wizard("GET", f"/{begun['id']}")
     assert (ended["state"], ended["failure"]) == ("cancelled", None)
@@ -252,7 +269,7 @@ async def test_one_that_is_cancelled_ends_and_can_be_undone(wizard: Wizard) -> N
     assert await wizard.fetch("SELECT count(*) FROM customer") == [(0,)]
 
 
-async def test_one_whose_job_is_deleted_while_it_goes_on_ends(wizard: Wizard) -> None:
+async def test_one_whose_job_is_deleted_while_it_goes_on_ends(wizard: Wizard, held_back: asyncio.Event) -> None:
     file_id = await wizard.upload(PEOPLE + "".join(f"C{n},客户{n},,\n" for n in range(5_000)))
     begun = await wizard("POST", "", file_id=file_id, kind="customers")
     task = asyncio.create_task(uploads.carry_out(wizard.platform, begun["id"]))
@@ -260,6 +277,7 @@ async def test_one_whose_job_is_deleted_while_it_goes_on_ends(wizard: Wizard) ->
         pass
     [(job,)] = await wizard.fetch("SELECT id FROM job WHERE name = 'imports.run'")
     assert (await wizard.client.post(f"/api/v1/jobs/{job}/cancel")).status_code == 200
+    held_back.set()
     await task
     ended = await wizard("GET", f"/{begun['id']}")
     assert (ended["state"], ended["failure"]) == ("failed", "Its job was deleted")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ async def run(
                 coming = loop.run_in_executor(thread, _next, reader)
                 if not plan.found.unchanged():
                     raise Refused(text("{path} was changed while it was read; start again", path=plan.found.path))
-                await platform.customer_fields.renew()
+                await _patiently(platform.customer_fields.renew)
                 if plan.options.kind == "events":
                     batch.events, dropped = await amend(platform, batch.events, now=clock.now(), types=types)
                     batch.rejected += map(batches.placed, dropped)
@@ -80,7 +80,7 @@ async def run(
         finally:
             await asyncio.wait([coming])
             reader.close()
-    await _finish(db, current)
+    await _patiently(lambda: runs.finish(db, current))
     return current, True
 
 
@@ -92,13 +92,14 @@ async def checked_types(platform: Platform, plan: Plan) -> KnownTypes:
     return types
 
 
-async def _finish(db: Database, current: Run) -> None:
-    """Note the end, whatever happens to the connection."""
+async def _patiently(ask: Callable[[], Awaitable[object]]) -> None:
+    """Ask the database for something, whatever happens to the connection."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + RETRY_SECONDS
     while True:
         try:
-            return await runs.finish(db, current)
+            await ask()
+            return
         except Unavailable:
             if loop.time() > deadline:
                 raise
