@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,11 +25,15 @@ def test_it_measures_on_a_database_of_its_own_and_leaves_nothing_behind(tmp_path
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     rows = json.loads(file.read_text())
     assert [row["id"] for row in rows] == ["I2", "O1"]
-    assert all(row.keys() == KEYS and row["pairs"] == 2 for row in rows)
+    # A busy machine may have a row measured again, with three times as many pairs; what comes last counts.
+    again = set(re.findall(r"^(\w+) would fail; ", result.stdout, re.MULTILINE))
+    assert all(row.keys() == KEYS and row["pairs"] == (6 if row["id"] in again else 2) for row in rows)
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
-    lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines[:3]] == ["id", "I2", "O1"]
-    assert result.returncode == int(" FAILS " in result.stdout), result.stderr
+    lines = [line for line in result.stdout.splitlines() if " would fail; " not in line]
+    measured = ["I2"] * (1 + ("I2" in again)) + ["O1"] * (1 + ("O1" in again))
+    assert [line.split()[0] for line in lines[: 1 + len(measured)]] == ["id", *measured]
+    last = {line.split()[0]: line for line in lines[1 : 1 + len(measured)]}
+    assert result.returncode == int(any(" FAILS " in line for line in last.values())), result.stderr
     assert not list(home.rglob("*"))
     assert not list(temporary.iterdir())
     temporary.rmdir()

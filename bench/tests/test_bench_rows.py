@@ -39,7 +39,8 @@ async def measure(stage: Stage, identifier: str, variants: list[str]) -> list[Ro
 class TestRows:
     async def test_i8_evaluates_the_rules_of_all_whom_events_concern(self, stage: Stage) -> None:
         [row] = await measure(stage, "I8", [""])
-        assert row.value == pytest.approx(row.product / row.limit, rel=0.5)
+        # With two pairs this lies between their ratios, however much a busy machine has drawn these apart.
+        assert row.low * 0.999 <= row.product / row.limit <= row.high * 1.001
         async with stage.owner() as connection:
             told = dict(await connection.fetch("SELECT name, count(*) FROM event WHERE NOT behaviour GROUP BY 1"))
             assert told["segments.entered"] > told["segments.left"] > 0
@@ -87,6 +88,9 @@ class TestRows:
         await measure(stage, "Q2", [""])
 
     async def test_q3_and_q6_leave_the_timers_that_wait(self, stage: Stage) -> None:
+        async with stage.owner() as connection:  # as a plugin's schedule leaves when its server stops
+            left = "INSERT INTO job (name, plugin, payload, due_at) VALUES ('acme.left', 'acme', '{}', now())"
+            await connection.execute(left)
         await measure(stage, "Q3", [""])
         [row] = await measure(stage, "Q6", ["p99"])
         assert row.limit == 250
@@ -102,6 +106,10 @@ class TestRows:
 
     async def test_n1_types_five_sorts_of_queries(self, stage: Stage) -> None:
         await measure(stage, "N1", list(search.VARIANTS))
+
+    async def test_n2_merges_others_when_it_is_measured_again(self, stage: Stage) -> None:
+        for _ in range(2):
+            await measure(stage, "N2", [""])
 
     @pytest.mark.heavy
     async def test_w2_asks_for_a_page_and_each_of_its_parts(self, stage: Stage) -> None:

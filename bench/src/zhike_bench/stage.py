@@ -60,6 +60,7 @@ class Stage:
         self._history = False
         self._token = ""
         self._empty_folders = 0
+        self._customers_taken = 0
 
     async def __aenter__(self) -> Stage:
         return self
@@ -92,6 +93,11 @@ class Stage:
     def leg(self, count: int) -> int:
         """Return how much of something one leg does: `count`, but less at scales that only try a row out."""
         return max(2, round(count * min(1.0, self.scale / LEAST_SCALE)))
+
+    def customer(self, count: int) -> int:
+        """Return the first of `count` customers, whose ids follow each other, whom nobody else is given here."""
+        self._customers_taken += count
+        return self._customers_taken - count + 1
 
     def load(self, batches: int, size: int, *, new: float = 0.05) -> Load:
         """Return events that no other load of this run has."""

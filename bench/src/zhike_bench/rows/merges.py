@@ -30,9 +30,10 @@ async def n2(stage: Stage) -> list[tuple[str, Row]]:
     db, pool = await stage.db(), await stage.pool()
     platform, actor = make_platform(stage.settings, db), Actor.command("bench")
     merges = stage.leg(MERGES)
+    legs = [_pairs(stage.customer(2 * merges), merges) for _ in range(stage.pairs + 1)]
 
     async def product(number: int) -> float:
-        pairs = _pairs(number, merges)
+        pairs = legs[number]
         losers = [loser for loser, _ in pairs]
         async with stage.owner() as connection:
             await sql.visit(connection, losers, EVENTS)
@@ -44,7 +45,7 @@ async def n2(stage: Stage) -> list[tuple[str, Row]]:
         return (time.perf_counter() - begun) * 1000 / merges
 
     async def limit(number: int) -> float:
-        pairs = _pairs(number, merges)
+        pairs = legs[number]
         async with pool.acquire() as connection:
             await sql.visit(connection, [loser for loser, _ in pairs], EVENTS)
         return await sql.move(pool, pairs) * 1000 / merges
@@ -52,7 +53,6 @@ async def n2(stage: Stage) -> list[tuple[str, Row]]:
     return [("", await interleave("N2", stage.scale, stage.pairs, product, limit))]
 
 
-def _pairs(number: int, merges: int) -> list[tuple[int, int]]:
-    """Return losers and winners whom no other leg of the run has."""
-    first = 1 + 2 * number * merges
+def _pairs(first: int, merges: int) -> list[tuple[int, int]]:
+    """Return losers and winners, neighbours from one customer on."""
     return [(each, each + 1) for each in range(first, first + 2 * merges, 2)]

@@ -32,7 +32,7 @@ INSERT INTO job (name, plugin, payload, due_at)
 SELECT '{JOB}', '{PLUGIN}', jsonb_build_object('n', n), $2::timestamptz + n * $3::interval
 FROM generate_series(1, $1::int) AS n
 """
-_DUE = "SELECT count(*) FROM job WHERE due_at <= now()"
+_DUE = f"SELECT count(*) FROM job WHERE name = '{JOB}' AND due_at <= now()"
 
 
 async def q2(stage: Stage) -> list[tuple[str, Row]]:
