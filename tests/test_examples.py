@@ -87,8 +87,11 @@ class Reader:
         self.folder.mkdir()
         self.url = url
         self.log = folder / "log"
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = str(probe.getsockname()[1])
+        # Bound until the end, so that nobody else is given the port before the server or between two of them.
+        self.reserved = socket.socket()
+        self.reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.reserved.bind(("127.0.0.1", 0))
+        self.port = str(self.reserved.getsockname()[1])
         known = {name: value for name, value in os.environ.items() if not name.startswith(("ZHIKE_", "PYTEST_"))}
         self.environment = {
             **known,
@@ -209,6 +212,7 @@ class Reader:
             self.serving = None
 
     def close(self) -> None:
+        self.reserved.close()
         with contextlib.suppress(ProcessLookupError):
             self.shell.kill()
             if self.serving is not None:

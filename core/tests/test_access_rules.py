@@ -25,7 +25,8 @@ RULES: dict[str, Any] = {
     **{"phone": "mask", "email": "hide", "name": "mask", "company": "hide", "attributes.city": "mask"},
     **{"attributes.income": "hide", "identities.crm": "mask", "identities.passport": "hide", "owner": "mask"},
 }
-SECRETS = ("13812340000", "2340000", "ann@example.com", "Ann Lee", "Acme", "Harbin", "91234", "c-77", "E1234")
+# None is so short, or so like one, that a time or the id of an event may hold it.
+SECRETS = ("13812340000", "2340000", "ann@example.com", "Ann Lee", "Acme", "Harbin", "912345678", "crm-77", "E1234")
 HELD: dict[str, Any] = dict.fromkeys(("customers.read", "events.read", "conditions.count"), "all")
 PROBE = """
 from zhike.contracts import EventType, Permission
@@ -59,10 +60,10 @@ def hooks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def known(record: Record) -> int:
     """The id of a customer whose every field is known."""
-    identities = {"phone": "13812340000", "email": "ann@example.com", "crm": "c-77", "passport": "E1234"}
-    traits = {"name": "Ann Lee", "company": "Acme", "city": "Harbin", "income": 91234, "size": "L"}
+    identities = {"phone": "13812340000", "email": "ann@example.com", "crm": "crm-77", "passport": "E1234"}
+    traits = {"name": "Ann Lee", "company": "Acme", "city": "Harbin", "income": 912345678, "size": "L"}
     [event] = await record({"name": "order.paid", "identities": identities, "traits": traits})
-    await record({"name": "order.paid", "identities": identities, "traits": {"city": "Harbin S", "income": 91235}})
+    await record({"name": "order.paid", "identities": identities, "traits": {"city": "Harbin S", "income": 912345679}})
     return event.customer_id
 
 
@@ -107,7 +108,7 @@ async def test_what_is_not_seen_is_not_asked_about(acting: As, known: int) -> No
     offered = {item["field"] for item in (await client.get(f"{BASE}/conditions/fields")).json()["items"]}
     assert "customer.attributes.size" in offered
     assert offered.isdisjoint(f"customer.{field}" for field in RULES)
-    for q in ("Ann", "ann@example.com", "c-77", "E1234", "Acme", "Harbin", "0000"):
+    for q in ("Ann", "ann@example.com", "crm-77", "E1234", "Acme", "Harbin", "0000"):
         assert (await client.get(f"{BASE}/customers", params={"q": q})).json()["items"] == [], q
 
 
@@ -133,7 +134,12 @@ async def test_masked_fields_are_revealed_for_a_reason_that_is_kept(acting: As, 
     answer = await client.post(f"{BASE}/customers/{known}/reveal", json=body)
     assert answer.json() == {
         "id": known,
-        "fields": {"phone": "+8613812340000", "attributes.city": "Harbin S", "identities.crm": ["c-77"], "owner": None},
+        "fields": {
+            "phone": "+8613812340000",
+            "attributes.city": "Harbin S",
+            "identities.crm": ["crm-77"],
+            "owner": None,
+        },
         "identities": {"phone": ["+8613812340000"]},
     }
     assert await revealed(platform) == [

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from zhike.testing.plugin import MakeToken, Record
 
 PHONE, EMAIL = "13812340000", "ann@example.com"
-SECRETS = (PHONE, PHONE[3:7], "ann@", "13900005555", "landline@", "62345678")
+# None is so short, or so like one, that a time or the id of an event may hold it.
+SECRETS = (
+    *(PHONE[3:], PHONE[:7], f"*{PHONE[3:7]}", f"{PHONE[3:7]}*"),
+    *("ann@", "13900005555", "landline@", "62345678"),
+)
 
 
 def event(phone: str, email: str, /, **more: Any) -> dict[str, Any]:

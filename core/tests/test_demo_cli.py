@@ -16,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+PATIENT = 60.0
+"""Seconds for an answer of a server that has only just begun, on a machine with other work."""
 ZHIKE = str(Path(sys.executable).with_name("zhike"))
 
 
@@ -56,7 +58,9 @@ def curl(command: str) -> dict[str, object]:
     headers = dict(words[place + 1].split(": ", 1) for place, word in enumerate(words) if word == "-H")
     url = next(word for word in words if word.startswith("http://"))
     data = options.get("-d")
-    reply = httpx.request("POST" if data else "GET", url, headers=headers, content=data, trust_env=False)
+    reply = httpx.request(
+        "POST" if data else "GET", url, headers=headers, content=data, timeout=PATIENT, trust_env=False
+    )
     assert reply.status_code == 200, reply.text
     answer: dict[str, object] = json.loads(reply.text)
     return answer
@@ -65,10 +69,12 @@ def curl(command: str) -> dict[str, object]:
 def log_in(lines: list[str], login: str) -> int:
     """Log in with the printed password, and return the status of the answer."""
     address, password = (next(line.split()[-1] for line in lines if word in line) for word in ("address", "password"))
-    reply = httpx.post(f"{address}/api/v1/session", json={"login": login, "password": password}, trust_env=False)
+    said = {"login": login, "password": password}
+    reply = httpx.post(f"{address}/api/v1/session", json=said, timeout=PATIENT, trust_env=False)
     return reply.status_code
 
 
+@pytest.mark.timeout(600)
 def test_from_an_empty_home_to_a_server_with_logins_and_an_example_that_work(tmp_path: Path) -> None:
     with demo(tmp_path) as lines:
         assert any("the sample company is ready" in line for line in lines)

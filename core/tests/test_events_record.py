@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zhike import clock
+from zhike import clock, hooks
 from zhike.contracts import EventType, IncomingDraft
 from zhike.errors import TooLarge
 from zhike.events.ingest import Ingested
@@ -19,6 +19,12 @@ from zhike.orm import Database
 from zhike.work import begin
 
 ORIGIN = "connector:shop"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hook is cut because this machine stood still: an amendment has 0.2 seconds otherwise."""
+    monkeypatch.setitem(hooks.BUDGETS, "amend", 60.0)  # type: ignore[arg-type]  # a dict for this test
 
 
 class Probe:

@@ -178,8 +178,11 @@ async def test_a_plugin_that_fails_lets_nobody_in(
 async def test_a_plugin_that_hangs_lets_nobody_in(ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from zhike import hooks
 
+    async def hang(authorization: str) -> None:
+        await asyncio.sleep(3600)
+
     monkeypatch.setitem(hooks.BUDGETS, "resolve", 0.05)  # type: ignore[arg-type]  # a dict for this test
-    assert await ask(SECRET, lambda authorization: asyncio.sleep(3600), know) == (503, "unavailable")
+    assert await ask(SECRET, hang, know) == (503, "unavailable")
 
 
 async def test_a_public_route_asks_nobody(app: Application, anonymous: httpx.AsyncClient) -> None:

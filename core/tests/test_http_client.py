@@ -92,7 +92,7 @@ def elsewhere_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """Answers of a name server by name, each given once, the last for ever."""
+    """Answers of a name server by name, each given once, the last for ever; without any it knows no such name."""
     answers: dict[str, list[list[str]]] = {}
     real = socket.getaddrinfo
 
@@ -100,6 +100,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
         name = host.decode() if isinstance(host, bytes) else host
         if name not in answers:
             return real(host, port, *args, **options)
+        if not answers[name]:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         given = answers[name].pop(0) if len(answers[name]) > 1 else answers[name][0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in given]
 
@@ -240,13 +242,13 @@ async def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.usefixtures("elsewhere_is_public")
 async def test_unknown_names_and_closed_ports_are_ordinary_errors(names: dict[str, Any]) -> None:
-    with socket.create_server((ELSEWHERE, 0)) as probe:
-        port = probe.getsockname()[1]
-    names["shop.example"] = [[ELSEWHERE]]
-    async with http.client() as client:
-        for url in (f"http://shop.example:{port}/", "http://no.such.name.invalid/"):
-            with pytest.raises(httpx.ConnectError):
-                await client.get(url)
+    names["shop.example"], names["no.such.name.invalid"] = [[ELSEWHERE]], []
+    with socket.socket() as closed:
+        closed.bind((ELSEWHERE, 0))  # nobody listens there, and nobody else can
+        async with http.client() as client:
+            for url in (f"http://shop.example:{closed.getsockname()[1]}/", "http://no.such.name.invalid/"):
+                with pytest.raises(httpx.ConnectError):
+                    await client.get(url)
 
 
 async def test_nothing_that_is_sent_is_logged(servers: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -205,12 +205,12 @@ def _wait_for_locks(url: str, n: int) -> None:
 
 
 async def test_table_in_use_stops_the_migration_and_not_the_others(database_url, tmp_path, monkeypatch):
-    monkeypatch.setattr(migrate, "TABLE_LOCK_TIMEOUT", "50ms")
     app = write(tmp_path, "notes_0001_first", "ALTER TABLE customer ADD note text")
     user = await asyncpg.connect(database_url)
     async with user.transaction():
         await user.execute("LOCK TABLE customer IN ACCESS SHARE MODE")
-        with pytest.raises(Exception, match="cannot be used at the moment"):
+        with monkeypatch.context() as short, pytest.raises(Exception, match="cannot be used at the moment"):
+            short.setattr(migrate, "TABLE_LOCK_TIMEOUT", "50ms")
             await migrate.forwards(database_url, [*CORE, app])
     await user.close()
     assert await migrate.forwards(database_url, [*CORE, app]) == ["notes_0001_first"]

@@ -12,6 +12,7 @@ from piccolo.columns import Integer
 from piccolo.engine.exceptions import TransactionError
 from piccolo.table import Table
 
+from zhike._engine import is_dead
 from zhike.errors import Unavailable
 from zhike.orm import Database
 
@@ -417,7 +418,9 @@ async def test_limits_of_the_server_are_unavailable(db, name, value, sql):
         async with db.transaction() as connection:
             await connection.execute(f"SET LOCAL {name} = '{value}'")
             if name.startswith("idle"):
-                await asyncio.sleep(0.2)
+                async with asyncio.timeout(30):
+                    while not is_dead(connection):  # noqa: ASYNC110  # the event is in the server
+                        await asyncio.sleep(0.01)
             await connection.execute(sql)
     await assert_whole(db)
 

@@ -249,4 +249,9 @@ async def test_circuits_are_kept_in_the_database_meanwhile(platform: Platform, d
         for _ in range(5):
             platform.circuits.failed("stamps", "provide_health", "ValueError")
         await until(lambda: opened(database))
+
+        async def announced() -> bool:  # after the commit, which others may see sooner than who made it
+            return bool(told)
+
+        await until(announced)
     assert told == ["plugins"]

@@ -57,6 +57,15 @@ def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     return folder
 
 
+@pytest.fixture
+def only_our_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Circuits are exchanged with the database when the test does it; the loop looks once, as it starts.
+
+    It takes what was noted, and what it has read is old when it is done: a step of the test's in between does nothing.
+    """
+    monkeypatch.setattr("zhike.plugins.circuits.FLUSH_SECONDS", 3600)
+
+
 @pytest_asyncio.fixture
 async def serving(hooks: Path, tmp_path: Path, database_url: str) -> AsyncIterator[Application]:
     """The web application with these plugins."""
@@ -194,6 +203,7 @@ async def test_enabling_asks_where_to_go_on(asking: httpx.AsyncClient, serving: 
     assert answer.json() == {"changed": True}
 
 
+@pytest.mark.usefixtures("only_our_steps")
 async def test_circuits_are_shown_and_closed(asking: httpx.AsyncClient, serving: Application) -> None:
     circuits = serving.services.platform.circuits
     assert circuits is not None
@@ -282,6 +292,7 @@ async def amend_incoming_events(events):
 """
 
 
+@pytest.mark.usefixtures("only_our_steps")
 async def test_whatever_a_plugin_says_is_shown_within_bounds(
     hooks: Path, asking: httpx.AsyncClient, serving: Application
 ) -> None:

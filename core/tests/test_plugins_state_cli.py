@@ -251,7 +251,8 @@ def test_purge_waits_for_processes_that_run_it_still(machine: Machine, monkeypat
     monkeypatch.setattr("zhike._host.cli.plugin.PURGE_SECONDS", 0)
     machine.sql("INSERT INTO plugin (name, enabled, installed) VALUES ('gone', true, false)")
     machine.sql(
-        "INSERT INTO process VALUES ('a', 'web', 'h', 1, 0, now(), now(), '{\"gone\": \"x\", \"other\": \"y\"}')"
+        "INSERT INTO process VALUES"
+        " ('a', 'web', 'h', 1, 0, now(), now() + interval '1 hour', '{\"gone\": \"x\", \"other\": \"y\"}')"
     )
     refused = machine.zhike("plugin", "purge", "gone", "--yes")
     assert "still run the plugin gone" in str(refused.exception)
@@ -279,7 +280,9 @@ def test_purge_asks_only_what_it_can_do(machine: Machine, monkeypatch: pytest.Mo
 
 def test_a_running_server_that_lacks_a_plugin_is_told_of_and_made_to_load_it(machine: Machine) -> None:
     (machine.hooks / "counts.py").write_text("")
-    machine.sql(f"INSERT INTO process VALUES ('a', 'web', '{socket.gethostname()}', 1, 0, now(), now())")
+    # Seen for as long as the commands below may take; one that is not seen for 15 seconds counts as dead.
+    process = f"'a', 'web', '{socket.gethostname()}', 1, 0, now(), now() + interval '1 hour'"
+    machine.sql(f"INSERT INTO process VALUES ({process})")
     assert "counts\t-\tpending" in machine.zhike("plugin", "list").output
     assert machine.zhike("plugin", "enable", "counts").exit_code == 0
     assert machine.sql("SELECT generation FROM plugin_generation") == [(1,)]

@@ -50,7 +50,7 @@ class Serving:
 
     async def done(self) -> None:
         """Wait until every event has had its effects, once."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):  # a job whose claim was cut as it was committed is left alone for 30 s
             while not (count := await effects(self.url)).are(self.stored):
                 assert max(count.seen, count.noted) <= self.stored, count
                 await asyncio.sleep(0.05)

@@ -281,7 +281,7 @@ async def test_other_web_processes_know_by_a_wake_up(
         first, second = (app.services.platform for app in apps)
         assert first.db is not second.db
         version = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             # The listener may not be there yet when the first word goes out.
             while second.config.get(Security).password_length == 10:
                 version = await saving.save(

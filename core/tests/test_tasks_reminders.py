@@ -226,7 +226,7 @@ async def test_a_change_while_the_job_runs_is_seen(
 ) -> None:
     async def until_it_waits() -> None:
         waits = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        async with asyncio.timeout(20), database.connection() as connection:
+        async with asyncio.timeout(60), database.connection() as connection:
             while not await connection.fetch(waits):
                 await connection.execute("SELECT pg_sleep(0.01)")
 

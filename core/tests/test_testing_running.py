@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,7 @@ async def test_events_are_stored_as_others_store_them(record: Record, platform: 
         await record(event("a") | {"identities": {}})
 
 
+@pytest.mark.usefixtures("frozen_now")  # no night comes, and no nightly job
 async def test_everything_is_done_until_nothing_is_left(
     record: Record, run_until_idle: RunUntilIdle, seen: list[Any], platform: Platform
 ) -> None:
@@ -131,11 +133,12 @@ async def test_everything_is_done_until_nothing_is_left(
     await run_until_idle()
     assert not seen
     async with begin(platform, origin="system") as work:
-        work.enqueue("probe.note", {"what": "later"}, due_at=work.now.replace(year=work.now.year + 1))
+        work.enqueue("probe.note", {"what": "later"}, due_at=work.now + timedelta(days=366))
     await run_until_idle()
     assert not seen
 
 
+@pytest.mark.usefixtures("frozen_now")  # no night comes, and no nightly job
 async def test_what_takes_too_long_is_tried_again(
     record: Record, run_until_idle: RunUntilIdle, seen: list[Any]
 ) -> None:
@@ -152,6 +155,7 @@ async def test_schedules_follow_the_clock(frozen_now: FrozenNow, run_until_idle:
     assert seen == ["nightly"]
 
 
+@pytest.mark.usefixtures("frozen_now")  # no night comes, and no nightly job
 async def test_dead_letters_are_errors_with_their_cause(
     record: Record, run_until_idle: RunUntilIdle, seen: list[Any]
 ) -> None:

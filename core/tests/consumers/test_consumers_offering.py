@@ -300,13 +300,18 @@ async def test_two_processes_never_offer_the_same(stand, recorder) -> None:
 
 async def test_no_more_transactions_at_once_than_the_pool_can_spare(stand, recorder) -> None:
     open_now = most = 0
+    full = asyncio.Event()
 
     class Counting(recorder):
         async def handle(self, events, mode, work):
             nonlocal open_now, most
             open_now += 1
             most = max(most, open_now)
-            await asyncio.sleep(0.02)
+            if most == 3:
+                full.set()
+            async with asyncio.timeout(20):  # they come one after the other, on a busy machine slowly
+                await full.wait()
+            await asyncio.sleep(0.02)  # in which a fourth would come
             open_now -= 1
 
     plugins = {f"probe{number}": Counting(f"probe{number}") for number in range(12)}

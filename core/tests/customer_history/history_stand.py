@@ -165,7 +165,6 @@ class Stand:
     async def step(self) -> None:
         """Run a job or two."""
         await self._worker.step()
-        await self._worker.drain()
 
     async def settle(self) -> None:
         """Do whatever a runner would."""

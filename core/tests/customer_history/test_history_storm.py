@@ -91,7 +91,11 @@ class Worker:
             self.stored -= self.imports.pop(number)
 
     async def _say(self, method: str, path: str, body: object = None) -> dict[str, int]:
-        status, answer = await self.stand(method, path, body)
+        for _ in range(20):
+            status, answer = await self.stand(method, path, body)
+            if status != 503:  # others were in the way for too long: whoever is told so comes again
+                break
+            await asyncio.sleep(0.1)
         assert status < 500, (method, path, status, answer)
         return answer  # type: ignore[no-any-return]  # an object
 

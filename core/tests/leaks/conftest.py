@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from leaks_world import ATTACKERS, Asker, Become, World, attacker, build, write_plugin
 
+from zhike.hooks import BUDGETS
+
 if TYPE_CHECKING:
     from zhike._host.web.app import Application
     from zhike.platform import Platform
@@ -22,6 +24,12 @@ def plugins() -> None:
 @pytest.fixture(autouse=True)
 def _no_plugins() -> None:
     """Also those of this workspace."""
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for two seconds makes no difference between two answers with panels or health."""
+    monkeypatch.setitem(BUDGETS, "provide", 60.0)
 
 
 @pytest.fixture(scope="session")

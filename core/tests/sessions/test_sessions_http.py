@@ -299,7 +299,8 @@ async def test_a_process_asks_the_database_once_in_five_seconds(
     browser: Browser, query_counter: QueryCounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("zhike.access.sessions.time", SimpleNamespace(monotonic=lambda: now))
+    for module in ("directory", "sessions"):
+        monkeypatch.setattr(f"zhike.access.{module}.time", SimpleNamespace(monotonic=lambda: now))
     await browser.log_in()
     await browser.status()
     query_counter.reset()

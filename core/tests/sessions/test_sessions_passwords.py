@@ -79,7 +79,7 @@ def test_nobodys_hash_is_one() -> None:
 
 
 async def test_few_are_compared_at_a_time_and_not_too_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    running, most, gate = 0, 0, threading.Event()
+    running, most, gate, full = 0, 0, threading.Event(), threading.Event()
     lock = threading.Lock()
 
     class Slow:
@@ -88,6 +88,8 @@ async def test_few_are_compared_at_a_time_and_not_too_many_wait(monkeypatch: pyt
             with lock:
                 running += 1
                 most = max(most, running)
+            if running == passwords.AT_ONCE:
+                full.set()
             gate.wait(20)
             with lock:
                 running -= 1
@@ -95,7 +97,8 @@ async def test_few_are_compared_at_a_time_and_not_too_many_wait(monkeypatch: pyt
 
     monkeypatch.setattr(passwords, "_hasher", Slow)
     tasks = [asyncio.create_task(passwords.hashed(PASSWORD)) for _ in range(passwords.AT_ONCE + passwords.MOST_WAITING)]
-    await asyncio.sleep(0.05)  # the event loop goes on meanwhile
+    assert await asyncio.to_thread(full.wait, 20)
+    await asyncio.sleep(0.05)  # the event loop goes on meanwhile; were there more threads, they would begin now
     with pytest.raises(TooMany):
         await passwords.hashed(PASSWORD)
     gate.set()

@@ -100,10 +100,16 @@ def test_short_visits_keep_the_server(folder, monkeypatch):
     monkeypatch.setenv("ZHIKE_KEEPER_IDLE", "5")
     with attach(folder.path):
         postmaster = folder.postmaster()
-    for _ in range(3):
+    visits = 0
+    while visits < 3:
+        left = time.monotonic()
         time.sleep(1.8)  # altogether longer than it stays without anybody
         with attach(folder.path):
-            assert folder.postmaster() == postmaster
+            if time.monotonic() - left < 4:
+                assert folder.postmaster() == postmaster
+                visits += 1
+            else:  # the machine stood still for so long that the server may have stopped: from the beginning
+                postmaster, visits = folder.postmaster(), 0
 
 
 async def test_eight_processes_start_at_once(folder, client, fetch):
@@ -248,8 +254,8 @@ def test_the_serve_lock_of_a_killed_process_is_free(folder):
 def test_the_log_is_bounded(folder, wait):
     log = folder.path / "postgres.log"
     with attach(folder.path):
-        with log.open("ab") as file:
-            file.write(b"x" * 9 * 1024 * 1024)
+        # At once, and not piece by piece, of which the keeper might find the first ones alone.
+        os.truncate(log, log.stat().st_size + 9 * 1024 * 1024)
         wait(lambda: log.stat().st_size < 1024)
         assert (folder.path / "postgres.log.1").stat().st_size > 9 * 1024 * 1024
         folder.postmaster().send_signal(1)  # it says that it reads its configuration again

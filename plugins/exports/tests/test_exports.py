@@ -140,7 +140,7 @@ async def test_who_sees_fields_masked_exports_them_masked(platform: Platform, re
         rules={"phone": "hide", "attributes.city": "hide"},
     )
     content = await whole(platform, "customers", hidden)
-    assert "138" not in content
+    assert not [shown for shown in ("13800138", "00138000", "138*", "*8000") if shown in content]
     assert "1+1" not in content
     assert "attribute:city" not in content
 
