@@ -85,7 +85,7 @@ async def go_on(work: Work, place: int) -> None:
         return
     await connection.execute(_ENDING, place)
     await connection.execute(_END, place)
-    await close(work, held)
+    await close(work, held, place)
 
 
 async def _roots(connection: Connection, place: int) -> Mapping[int, int]:
