@@ -288,14 +288,14 @@ class Model:
             self.customers[merge.loser].merged = None
             self._strip(("merge", number))
             for row in merge.moved:
-                if row.customer == merge.winner and row in self.rows:
+                if row.customer == merge.winner and any(each is row for each in self.rows):
                     row.customer = merge.loser
-            for row in merge.doubles:
-                self.pin(row.table, merge.loser, row.label)
+            # The same rows again, which earlier merges have moved.
+            self.rows += [row for row in merge.doubles if row not in self.rows]
             if said:
                 self.separate.add(_pair(merge.winner, merge.loser))
-                self.customers[merge.loser].marks.append(None)
-                self.customers[merge.winner].marks.append(None)
+            self.customers[merge.loser].marks.append(None)
+            self.customers[merge.winner].marks.append(None)
 
     def pin(self, table: str, customer: int, label: str) -> None:
         """Store a row about a customer; a table `pins_pin` has none twice."""

@@ -14,6 +14,7 @@ import pytest
 from zhike.access.actor import Actor
 from zhike.contracts import RecordedEvent
 from zhike.customers.merging import MergeRequest, merge
+from zhike.customers.unmerge import unmerge
 from zhike.events.undo import Undone
 from zhike.platform import Platform
 from zhike.work import begin
@@ -209,6 +210,26 @@ async def test_a_merge_whose_winner_was_merged_since_stays(imports: Imports, rec
         await merge(work, ACTOR, MergeRequest(winner=winner, losers=[loser]))
     assert (await imports.undo(run)).merges == 0
     assert await imports.fetch("SELECT DISTINCT customer_id FROM identity") == [(winner,)]
+
+
+async def test_what_a_merge_that_stays_has_taken_stays_too(imports: Imports, record: Record) -> None:
+    """The import has said the same field anew, in the very batch that merged the visitor."""
+    await record(
+        {"name": "page.view", "identities": {"anonymous_id": "a1"}, "traits": {"name": "Vis", "city": "Xi'an"}}
+    )
+    await record({"name": "page.view", "identities": {"external_id": "A1"}})
+    await record({"name": "page.view", "identities": {"external_id": "B1"}, "traits": {"name": "Other", "city": "x"}})
+    _, second, third = [row[0] for row in await imports.fetch("SELECT id FROM customer ORDER BY id")]
+    maps = ("anon=identity:anonymous_id", "uid=identity:external_id", "name=name", "city=attribute:city")
+    run = await imports("anon,uid,name,city\na1,A1,New,\n", maps=maps)
+    one = "SELECT name, attributes->>'city' FROM customer WHERE id = $1"
+    assert await imports.fetch(one, second) == [("New", "Xi'an")]
+    async with begin(imports.platform, origin=ACTOR.origin) as work:
+        merged, _ = await merge(work, ACTOR, MergeRequest(winner=third, losers=[second]))
+    assert (await imports.undo(run)).merges == 0
+    async with begin(imports.platform, origin=ACTOR.origin) as work:
+        await unmerge(work, ACTOR, merged)
+    assert await imports.fetch(one, second) == [("Vis", "Xi'an")]
 
 
 async def test_a_dry_run_counts_and_writes_nothing(imports: Imports) -> None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
 from zhike.customers.resolve import Pair, Resolver
-from zhike.customers.traits import OWN, Cause, Draft, Own, Taken, Taking, Word, decode_taken, encode_taken, same
+from zhike.customers.traits import (
+    OWN,
+    Cause,
+    Draft,
+    Own,
+    Taken,
+    Taking,
+    Word,
+    decode_taken,
+    encode_taken,
+    public_name,
+    same,
+)
 from zhike.orm import Connection
 
 _STORED = "SELECT customer_id, fields::text FROM import_change WHERE import_id = $1 AND customer_id = ANY($2::bigint[])"
@@ -59,7 +71,13 @@ async def note(connection: Connection, resolver: Resolver, import_id: int, now: 
     if changed:
         stored = [id_ for id_, each in changed.items() if each is None or not each.new]
         earlier = dict(map(tuple, await connection.fetch(_STORED, import_id, stored))) if stored else {}
-        fields = [encode_taken(_noted(each, decode_taken(earlier.get(id_, "{}")))) for id_, each in changed.items()]
+        taken: dict[int, list[Taken]] = {}
+        for merge in resolver.merges:
+            taken.setdefault(merge.winner_id, []).append(merge.taken)
+        fields = [
+            encode_taken(_noted(each, decode_taken(earlier.get(id_, "{}")), taken.get(id_, ())))
+            for id_, each in changed.items()
+        ]
         identities = [msgspec.json.encode(given.get(id_, ())).decode() for id_ in changed]
         created = [each is not None and each.new for each in changed.values()]
         await connection.execute(_NOTE, import_id, list(changed), created, fields, identities)
@@ -78,12 +96,15 @@ async def _settle(
     await connection.execute(_SETTLE, import_id, now, *map(list, zip(*rows, strict=True)))
 
 
-def _noted(draft: Draft | None, noted: Taken) -> Taken:
-    """Return what is to be recorded of a customer, after what earlier batches of the import have recorded."""
+def _noted(draft: Draft | None, noted: Taken, merged: Sequence[Taken]) -> Taken:
+    """Return what is to be recorded of a customer, after what earlier batches of the import have recorded.
+
+    What the batch's merges have taken from visitors is theirs, and stays as long as they are not undone.
+    """
     if draft is None:  # who was merged away before
         return noted
     before = draft.before()
-    words = [(field, before.word(field), draft.word(field)) for field in draft.touched]
+    words = [(field, *_own_words(before.word(field), draft.word(field), field, merged)) for field in draft.touched]
     words += [(name, Word(change["old"], None), Word(change["new"], None)) for name, change in draft.moved.items()]
     for field, was, now in words:
         if field in noted and same(noted[field].taken, was):
@@ -91,3 +112,15 @@ def _noted(draft: Draft | None, noted: Taken) -> Taken:
         if not same(was, now):
             noted[field] = Taking(was, now)
     return noted
+
+
+def _own_words(was: Word, now: Word, field: str, merged: Sequence[Taken]) -> tuple[Word, Word]:
+    """Return what a field said before the import and what it has made of it, without what merges have put there."""
+    for taken in merged:
+        if (taking := taken.get(public_name(field))) is None:
+            continue
+        if same(taking.before, was) or not same(taking.taken, now):
+            was = taking.taken  # what the import has said lies above that
+        else:
+            now = taking.before
+    return was, now
