@@ -26,9 +26,12 @@ SELECT count(*) <= $4 FROM (
 ) AS stray
 """
 _MOVE = f"""
-{_HOMES}, settled AS (DELETE FROM customer_settling WHERE home_id = ANY($1::bigint[]))
-UPDATE event AS e SET customer_id = home.root_id FROM place, home
-WHERE e.customer_id = place.place_id AND e.home_customer_id = home.home_id AND e.customer_id <> home.root_id
+{_HOMES}, settled AS (
+  DELETE FROM customer_settling WHERE home_id = ANY($1::bigint[]) RETURNING place_id
+), moved AS (
+  UPDATE event AS e SET customer_id = home.root_id FROM place, home
+  WHERE e.customer_id = place.place_id AND e.home_customer_id = home.home_id AND e.customer_id <> home.root_id
+) SELECT DISTINCT place_id FROM settled
 """
 _NOTE = """
 INSERT INTO customer_settling (place_id, home_id, customer_merge_id)
@@ -63,17 +66,21 @@ class Departure(NamedTuple):
     merge: int
 
 
-async def depart(work: Work, departures: Sequence[Departure]) -> None:
-    """Move events at once if they are few, else have them moved; the customers are locked `FOR UPDATE`."""
+async def depart(work: Work, departures: Sequence[Departure]) -> set[int]:
+    """Move events at once if they are few, else have them moved; the customers are locked `FOR UPDATE`.
+
+    Returns:
+        With whom they had been left by what has happened before, if they are gone from there now.
+    """
     connection = work.connection
     await connection.execute(PLANS)
     homes, roots = [each.home for each in departures], [each.root for each in departures]
     places = list({each.place for each in departures})
     if await connection.fetchval(_FEW, homes, roots, places, settling.CHUNK):
-        await connection.execute(_MOVE, homes, roots, places)
-        return
+        return {row["place_id"] for row in await connection.fetch(_MOVE, homes, roots, places)}
     await connection.execute(_NOTE, [each.place for each in departures], homes, [each.merge for each in departures])
     await connection.execute(_FOLLOW, homes, [each.merge for each in departures])
     await connection.execute(_AT_HOME, homes, roots)
     for row in await connection.fetch(_WHERE, homes):
         settling.enqueue(work, row["place_id"])
+    return set()

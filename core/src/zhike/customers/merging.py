@@ -192,7 +192,8 @@ async def merge(work: Work, actor: Actor, request: MergeRequest) -> tuple[int, P
     await connection.execute(_IDENTITIES, done.winner, done.losers)
     await connection.execute(_STATS, done.winner, done.losers)
     await connection.execute(_CANDIDATES, done.winner, done.losers, work.origin, work.now)
-    await depart(work, [Departure(loser, home, done.winner, recorded[loser]) for home, loser in homes.items()])
+    departures = [Departure(loser, home, done.winner, recorded[loser]) for home, loser in homes.items()]
+    left = await depart(work, departures)
     await index.renew(connection, done.all)
     await _hand_over(work, done, recorded)
     for loser in done.losers:
@@ -202,7 +203,7 @@ async def merge(work: Work, actor: Actor, request: MergeRequest) -> tuple[int, P
             properties=CustomerMerged(loser_id=loser, reason="chosen", merge_id=merge_id),
         )
     tell(work, winner)
-    await settled.close(work, done.all)
+    await settled.close(work, done.all, left)
     details = {"merge_id": merge_id, "losers": done.losers, "fields": done.chosen}
     await audit.record(connection, actor, "customer.merge", f"customer:{done.winner}", details)
     return merge_id, done

@@ -21,20 +21,20 @@ FROM (SELECT customer_id, bool_or(homes IS NOT NULL OR others <> '{{}}') AS unse
 WHERE c.id = n.customer_id AND c.settling <> (n.unsettled AND c.merged_into IS NULL)
 """
 # Who was merged away is told by the merge.
-_STANDS = "SELECT EXISTS (SELECT FROM customer WHERE id = $1 AND merged_into IS NULL)"
+_STANDING = "SELECT id FROM customer WHERE id = ANY($1::bigint[]) AND merged_into IS NULL ORDER BY id"
 _SOME = "SELECT EXISTS (SELECT FROM customer_settling)"
 _COME_HOME = f"""
 {TREE} DELETE FROM customer_settling AS s USING tree WHERE s.home_id = tree.home_id AND s.place_id = tree.customer_id
 """
 
 
-async def close(work: Work, customers: Collection[int], left: int | None = None) -> None:
+async def close(work: Work, customers: Collection[int], left: Collection[int]) -> None:
     """Tell of merges that have nothing more to move, and say of customers whether they are settling.
 
     Args:
         work: The unit of work.
         customers: Those that may have begun or ended to settle; they are locked.
-        left: The one of them whom events have left.
+        left: Those with whom events stood that have gone now.
     """
     told = set()
     for winner, loser, undone in await work.connection.fetch(_CLOSE, work.now):
@@ -44,8 +44,9 @@ async def close(work: Work, customers: Collection[int], left: int | None = None)
             told.add(customer)
     # If those who were parted were merged with others meanwhile, it is these others' merge that ends here; the one that
     # was undone had nothing more to wait for, and has told of it too early.
-    if left is not None and left not in told and await work.connection.fetchval(_STANDS, left):
-        work.emit("customer.history_changed", left, properties=HistoryChanged(reason="unmerge"))
+    if untold := [each for each in left if each not in told]:
+        for (customer,) in await work.connection.fetch(_STANDING, untold):
+            work.emit("customer.history_changed", customer, properties=HistoryChanged(reason="unmerge"))
     await work.connection.execute(_MARK, list(customers))
 
 

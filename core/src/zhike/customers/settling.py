@@ -47,7 +47,7 @@ _ENDING = """
 SELECT FROM customer_merge
 WHERE id IN (SELECT customer_merge_id FROM customer_settling WHERE place_id = $1) ORDER BY id FOR UPDATE
 """
-_END = "DELETE FROM customer_settling WHERE place_id = $1"
+_END = "DELETE FROM customer_settling WHERE place_id = $1 RETURNING place_id"
 _NAME = "customers.settle"
 
 
@@ -84,8 +84,8 @@ async def go_on(work: Work, place: int) -> None:
         enqueue(work, place)
         return
     await connection.execute(_ENDING, place)
-    await connection.execute(_END, place)
-    await close(work, held, place)
+    ended = await connection.fetch(_END, place)
+    await close(work, held, {row["place_id"] for row in ended})
 
 
 async def _roots(connection: Connection, place: int) -> Mapping[int, int]:

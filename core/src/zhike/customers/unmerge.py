@@ -109,7 +109,7 @@ async def unmerge(work: Work, actor: Actor, merge_id: int, *, said: bool = True)
     await connection.execute(_IDENTITIES, winner, list(homes), list(homes.values()))
     ids = {row["loser_id"]: row["id"] for row in merges}
     departures = [Departure(winner, home, loser, ids[loser]) for home, loser in homes.items()]
-    await depart(work, departures)
+    left = await depart(work, departures)
     await rebuild_stats(connection, everybody)
     past = await Past.load(connection, {winner: drafts[winner]}, Cause(work.origin, live=True))
     for row in reversed(merges):
@@ -126,7 +126,7 @@ async def unmerge(work: Work, actor: Actor, merge_id: int, *, said: bool = True)
         for customer in (winner, row["loser_id"]):
             work.emit("customer.unmerged", customer, properties=parted)
     tell(work, drafts[winner])
-    await settled.close(work, everybody)
+    await settled.close(work, everybody, left)
     if said:
         details = {"merge_id": merge_id, "losers": losers}
         await audit.record(connection, actor, "customer.unmerge", f"customer:{winner}", details)

@@ -150,8 +150,11 @@ async def app(
     """The web application on `platform`."""
     from zhike._host.web import app as web
     from zhike.testing.routers import router
+    from zhike.testing.templates import environment
+    from zhike.ui import rendering
 
     monkeypatch.setattr(web, "_router", router)
+    monkeypatch.setattr(rendering, "Environment", environment)
     application = web.create_app(settings, database_url)
     async with application.services.serving(platform):
         yield application
