@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -52,10 +53,15 @@ def check_struct(struct: msgspec.Struct) -> None:
         elif isinstance(struct, Route):
             _check_fields(struct.query)
             _check_places(struct.path)
-            # The description of the API is made of all routes at once.
-            msgspec.json.schema_components([each for each in (struct.answer, struct.body, struct.query) if each])
+            _describe(*(each for each in (struct.answer, struct.body, struct.query) if each))
     except (TypeError, ValueError, RecursionError) as error:  # msgspec.ValidationError is a ValueError
         raise Misuse(text("{struct}: {why}", struct=name, why=" ".join(str(error).split()))) from error
+
+
+@lru_cache(maxsize=1024)  # a run of tests puts the same routes together a thousand times
+def _describe(*types: Any) -> None:
+    """Raise what the description of the API would, which is made of all routes at once."""
+    msgspec.json.schema_components(types)
 
 
 def _check_fields(kind: Any) -> None:

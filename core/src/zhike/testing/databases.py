@@ -70,7 +70,8 @@ class Server:
             await _migrate(self._url(template), plugins, hooks)
             self._templates[plugins, hooks] = template
         name = _new_name()
-        template = f" TEMPLATE {self._templates[plugins, hooks]}" if migrated else ""
+        # Files are copied as they are: no page of them goes through the server's memory and its log.
+        template = f" TEMPLATE {self._templates[plugins, hooks]} STRATEGY FILE_COPY" if migrated else ""
         await self._execute(f"CREATE DATABASE {name}{template}")
         return self._url(name)
 
