@@ -33,6 +33,8 @@ HOSTILE: tuple[dict[str, Any], ...] = (
     {"origin": "null"},
     {"origin": "http://zhike.example"},
 )
+AGAIN = 3
+"""How often two answers that should be the same are asked for: a minute, which a page shows, may end between them."""
 HEADERS = ("cache-control: no-store", "frame-ancestors 'none'", "x-content-type-options: nosniff", "referrer-policy: ")
 BIG, DEEP = "9" * 30, "[" * 5_000
 UNFIT: list[tuple[str, dict[str, list[str]] | None, int]] = [
@@ -138,10 +140,14 @@ async def test_what_is_not_ones_own_is_as_if_it_were_not_there(
             form = {"version": ["1"], "reason": ["x"], "ids": [str(known)]} if page.method == "POST" else None
             for part in (False, True):
                 asked += 1
-                answer = await snoop(path, form, part=part)
-                unknown = await snoop(path.replace(str(known), str(NOBODY)), form, part=part)
-                if without(answer, known) != without(unknown, NOBODY) or canaries(answer, Request("GET", path)):
+                for _ in range(AGAIN):
+                    answer = await snoop(path, form, part=part)
+                    unknown = await snoop(path.replace(str(known), str(NOBODY)), form, part=part)
+                    if without(answer, known) == without(unknown, NOBODY):
+                        break
+                else:
                     differ.append((page.method, path, answer.status, unknown.status))
+                assert not canaries(answer, Request("GET", path)), path
     assert not differ
     assert asked > 150
 
@@ -161,11 +167,14 @@ async def test_what_is_typed_into_an_address_finds_nothing_out(
         wanted += [f"kind={each}&q=" for each in platform.registry.pickers] if path == "/search/pick" else []
         for what, query in ((what, query) for what in ("email", "name", "card", "company") for query in wanted):
             asked += 1
-            answers = [
-                _untyped(await snoop(f"{re.sub(r'{.*?}', '1', path)}?{query}{_typed(what, query, each)}"), each)
-                for each in (VICTIM.forms[what], DECOY.forms[what])
-            ]
-            if answers[0] != answers[1]:
+            for _ in range(AGAIN):
+                answers = [
+                    _untyped(await snoop(f"{re.sub(r'{.*?}', '1', path)}?{query}{_typed(what, query, each)}"), each)
+                    for each in (VICTIM.forms[what], DECOY.forms[what])
+                ]
+                if answers[0] == answers[1]:
+                    break
+            else:
                 differ.append((what, path, query))
     assert not differ
     assert asked > 60

@@ -10,6 +10,7 @@ from typing import Any
 from zhike.conditions import service
 from zhike.conditions.checked import Checked, Moment
 from zhike.conditions.compiler import few, statement
+from zhike.conditions.planned import planned
 from zhike_bench.bars import Row, middle
 from zhike_bench.engines import make_platform
 from zhike_bench.pairs import interleave
@@ -90,8 +91,7 @@ async def _compared(
 
     async def evaluate(planning: str, among: Sequence[int] | None) -> float:
         begun = time.perf_counter()
-        async with connection.transaction():
-            await connection.execute(planning)
+        async with planned(connection, planning):  # type: ignore[arg-type]  # a pooled one is one
             sql, values = statement.compile_members(
                 checked, select="count(*)", moment=moment, visible="true", among=among
             )

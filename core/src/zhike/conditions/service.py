@@ -13,8 +13,7 @@ What a plugin with rules of its own needs (segments, tags, journeys, alerts) is 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -35,6 +34,7 @@ from zhike.conditions.decode import decode
 from zhike.conditions.dependencies import Dependencies
 from zhike.conditions.durations import at_wall
 from zhike.conditions.explain import Explained
+from zhike.conditions.planned import planned
 from zhike.conditions.relations import relations_read
 from zhike.conditions.schema import Condition, Node
 from zhike.conditions.turns import turn
@@ -98,7 +98,10 @@ async def members(
         visible="true",
         among=None if among is None else list(among),
     )
-    async with _planned(connection, checked, planning(checked) if among is None else few.PLANNING):
+    async with (
+        planned(connection, planning(checked) if among is None else few.PLANNING),
+        relations_read(connection, checked),
+    ):
         return {row[0] for row in await connection.fetch(sql, *values)}
 
 
@@ -121,7 +124,8 @@ async def members_of_each(
     found: list[set[int]] = [set() for _ in asked]
     if asked:
         sql, values = compile_each([(checked, sorted(among)) for checked, among in asked], moment)
-        async with _planned(connection, AllOf(tuple(checked for checked, _ in asked), ""), few.PLANNING):
+        everything = AllOf(tuple(checked for checked, _ in asked), "")
+        async with planned(connection, few.PLANNING), relations_read(connection, everything):
             for customer_id, held in await connection.fetch(sql, *values):
                 for number, holds in enumerate(held):
                     if holds:
@@ -144,7 +148,7 @@ async def members_after(
     """
     sql, values = compile_members(checked, select="customer.id", moment=moment, visible=visible)
     sql += f" AND customer.id > ${len(values) + 1} ORDER BY customer.id LIMIT ${len(values) + 2}"
-    async with _planned(connection, checked, planning(checked)):
+    async with planned(connection, planning(checked)), relations_read(connection, checked):
         return [row[0] for row in await connection.fetch(sql, *values, after, limit)]
 
 
@@ -162,7 +166,7 @@ async def edges(connection: Connection, checked: Checked, since: datetime, until
         zone: The deployment's.
     """
     sql, values = compile_edges(checked, since, until, zone)
-    async with _planned(connection, checked, few.PLANNING):
+    async with planned(connection, few.PLANNING), relations_read(connection, checked):
         return {row[0] for row in await connection.fetch(sql, *values)}
 
 
@@ -231,19 +235,6 @@ async def explain(
     checked = check(platform, decoded, actor=actor)
     now = moment(platform.settings, at)
     return await explaining.explain(platform.db, actor, decoded, checked, customer_id, now)
-
-
-@asynccontextmanager
-async def _planned(connection: Connection, checked: Checked, settings: str) -> AsyncIterator[None]:
-    # What a plan wants set must not outlast it in a transaction that goes on: hence a savepoint, rolled back.
-    passing = connection.transaction()
-    await passing.start()
-    try:
-        async with relations_read(connection, checked):
-            await connection.execute(settings)
-            yield
-    finally:
-        await passing.rollback()
 
 
 def _decoded(condition: Condition | object) -> Condition:
