@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
 
 from zhike.orm import Connection
 
@@ -23,7 +25,13 @@ async def planned(connection: Connection, settings: str) -> AsyncIterator[None]:
         settings: `SET LOCAL` statements.
     """
     begin, end = _INSIDE if connection.is_in_transaction() else _OUTSIDE
-    await connection.execute(f"{begin}; {settings}")
+    try:
+        await connection.execute(f"{begin}; {settings}")
+    except BaseException:
+        if end == "ROLLBACK":  # it may have begun; a transaction that was there before is somebody else's to end
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await connection.execute(end)
+        raise
     try:
         yield
     finally:
